@@ -1,0 +1,64 @@
+"""ViTScope: train Vision Transformer classifiers on your own images, see inside, prove their exports.
+
+The public API, small and flat. Everything is imported on first use, so that `import vitscope` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from vitscope._version import __version__
+
+if TYPE_CHECKING:
+    from vitscope.config import RunConfig
+    from vitscope.models.bundle import ModelBundle
+    from vitscope.storage.workspace import Workspace
+    from vitscope.workflows.evaluate import evaluate
+    from vitscope.workflows.export import export
+    from vitscope.workflows.load import load
+    from vitscope.workflows.predict import Prediction, predict
+    from vitscope.workflows.resume import resume
+    from vitscope.workflows.run import Run
+    from vitscope.workflows.train import train
+
+__all__ = [
+    "ModelBundle",
+    "Prediction",
+    "Run",
+    "RunConfig",
+    "Workspace",
+    "__version__",
+    "evaluate",
+    "export",
+    "load",
+    "predict",
+    "resume",
+    "train",
+]
+
+_HOMES = {
+    "ModelBundle": "vitscope.models.bundle",
+    "Prediction": "vitscope.workflows.predict",
+    "Run": "vitscope.workflows.run",
+    "RunConfig": "vitscope.config",
+    "Workspace": "vitscope.storage.workspace",
+    "evaluate": "vitscope.workflows.evaluate",
+    "export": "vitscope.workflows.export",
+    "load": "vitscope.workflows.load",
+    "predict": "vitscope.workflows.predict",
+    "resume": "vitscope.workflows.resume",
+    "train": "vitscope.workflows.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vitscope' has no attribute '{name}'")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

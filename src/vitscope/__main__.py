@@ -1,0 +1,5 @@
+"""`python -m vitscope`."""
+
+from vitscope.cli.app import main
+
+main()

@@ -1,0 +1,72 @@
+"""What every command shares: the global options, the workspace they lead to, and where text is printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vitscope.storage.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Globals:
+    """The options before the command. `verbosity`: -1 quiet, 0, 1 verbose."""
+
+    workspace: str | None = None
+    database: str | None = None
+    verbosity: int = 0
+
+
+def settings(ctx: typer.Context) -> Globals:
+    return ctx.obj if isinstance(ctx.obj, Globals) else Globals()
+
+
+def open_workspace(ctx: typer.Context) -> Workspace:
+    """The workspace that the global options name."""
+    from vitscope.storage.workspace import Workspace
+
+    chosen = settings(ctx)
+    return Workspace(chosen.workspace, chosen.database)
+
+
+@cache
+def console() -> Console:
+    """Standard output; plain when it is not a terminal, `NO_COLOR` honoured."""
+    from rich.console import Console
+
+    return Console(highlight=False, emoji=False)
+
+
+@cache
+def error_console() -> Console:
+    """Standard error."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, emoji=False)
+
+
+def say(text: str) -> None:
+    """A line for a person on standard output; never wrapped, no markup or :emoji: in it means anything."""
+    from rich.text import Text
+
+    console().print(Text(text), soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """A line for a person on standard error."""
+    from rich.text import Text
+
+    error_console().print(Text(text, style="yellow"), soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """`value` as JSON on standard output, and nothing else there."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

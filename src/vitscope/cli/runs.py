@@ -1,0 +1,160 @@
+"""`vitscope runs`: list and show the runs of a workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+import typer
+
+from vitscope.cli.console import console, open_workspace, print_json, say
+from vitscope.cli.table import print_table
+from vitscope.text import shown, size
+
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, add_completion=False)
+
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+STATUS_STYLES = {"running": "bold cyan", "finished": "green", "interrupted": "yellow", "failed": "bold red"}
+COLUMNS = ("status", "name", "id", "data", "model", "progress", "best val", "test", "age")
+NUMBERS = ("progress", "best val", "test", "age", "value", "step", "size")  # columns set to the right
+FREE_TEXT = ("name", "data", "model", "path")
+NARROW = 100  # columns of a terminal below which the list leaves the model out
+SHOWN_NOTICES = 5
+
+
+@app.command("list")
+def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """The runs, newest first: status, progress, best validation top-1 and the test top-1 of that model."""
+    from vitscope.workflows.runs import list_runs
+
+    workspace = open_workspace(ctx)
+    runs = list_runs(workspace)
+    if as_json:
+        print_json(runs)
+    elif runs:
+        is_narrow = console().is_terminal and console().width < NARROW
+        kept = [i for i, name in enumerate(COLUMNS) if not (is_narrow and name == "model")]
+        lines = [_line(run) for run in runs]
+        _print([COLUMNS[i] for i in kept], [[line[i] for i in kept] for line in lines])
+    else:
+        say(f"No runs in {workspace.root} yet. Start one:")
+        say(f"  {workspace.command('train', 'SOURCE')}   with a folder of class folders as SOURCE, or 'digits'")
+
+
+@app.command("show")
+def show(
+    ctx: typer.Context,
+    run: Annotated[str, typer.Argument(help="An id, the beginning of one, a name, or 'latest'.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """One run: facts, newest metrics, checkpoints, files, and how to go on with it."""
+    from vitscope.workflows.runs import show_run
+
+    workspace = open_workspace(ctx)
+    facts = show_run(workspace, run)
+    if as_json:
+        print_json(facts)
+        return
+    _facts(facts)
+    if facts["metrics"]:
+        rows = [(f"{m['split']} {m['name']}".strip(), _number(m["value"]), f"{m['step']:,}") for m in facts["metrics"]]
+        _section("Newest metrics", ("metric", "value", "step"), rows)
+    if facts["checkpoints"]:
+        _section("Checkpoints", ("name", "size", ""), [_checkpoint(c) for c in facts["checkpoints"]])
+    if facts["files"]:
+        _section("Files", ("path", "size", ""), _files(facts["files"]))
+    if notices := facts["notices"]:
+        left_out = f", the last {SHOWN_NOTICES} of {len(notices)}" if len(notices) > SHOWN_NOTICES else ""
+        say(f"\nWarnings{left_out}")
+        for notice in notices[-SHOWN_NOTICES:]:
+            at = f"step {notice['step']:,}: " if notice["step"] is not None else ""
+            say(f"  {at}{shown(notice['text'])}")
+    if facts["resume"]:
+        say(f"\nGo on with it:  {facts['resume']}")
+    elif facts["status"] == "finished":
+        say(f"\nTrain it further, as a new run:  {workspace.command('resume', facts['id'], '--epochs', 'N')}")
+
+
+# ---------------------------------------------------------------------------------------------- the parts
+
+
+def _line(run: dict[str, Any]) -> tuple[str, ...]:
+    progress = "" if run["progress"] is None else f"{run['progress']:.0%}"
+    accuracies = (_percent(run["best_val_top1"]), _percent(run["test_top1"]))
+    data = PurePosixPath(run["source"]).name or run["source"]
+    return run["status"], run["name"], run["id"], data, run["model"], progress, *accuracies, _age(run["created_at"])
+
+
+def _facts(run: dict[str, Any]) -> None:
+    step = f"step {run['step']:,}"
+    if run["total_steps"]:
+        step += f" of {run['total_steps']:,} ({run['progress']:.0%}), {run['epochs']:,} epochs planned"
+    begun = f"{datetime.fromisoformat(run['created_at']).astimezone():%Y-%m-%d %H:%M}"
+    facts = {
+        "run": f"{run['name']}  ({run['id']})",
+        "status": run["status"] + (f": {run['message']}" if run["message"] else ""),
+        "data": run["source"],
+        "model": run["model"],
+        "progress": step,
+        "best": f"validation top-1 {_percent(run['best_val_top1'])}" if run["best_val_top1"] is not None else "",
+        "test": f"top-1 {_percent(run['test_top1'])} (of the best model)" if run["test_top1"] is not None else "",
+        "begun": f"{begun}, {_age(run['created_at'])} ago",
+        "attempts": ", ".join(f"{a['attempt']} from step {a['from_step']:,}" for a in run["attempts"][-5:]),
+        "parent": run["parent"] or "",
+        "folder": run["folder"],
+    }
+    for name, value in facts.items():
+        if value:
+            say(f"{name:9} {shown(value)}")
+
+
+def _checkpoint(checkpoint: dict[str, Any]) -> tuple[str, str, str]:
+    marks = [mark for mark in ("best", "last") if checkpoint[f"is_{mark}"]]
+    return checkpoint["name"], size(checkpoint["size_bytes"]), ", ".join(marks)
+
+
+def _files(files: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """A line a file at the top; a folder as one line, whatever it holds."""
+    folders: dict[str, list[int]] = {}
+    for file in files:
+        first, slash, _ = file["path"].partition("/")
+        folders.setdefault(first + slash, []).append(file["size_bytes"])
+    return [
+        (name, size(sum(sizes)), f"{len(sizes):,} file{'s' if len(sizes) > 1 else ''}" if name.endswith("/") else "")
+        for name, sizes in folders.items()
+    ]
+
+
+def _section(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    say(f"\n{title}")
+    _print(header, list(rows))
+
+
+def _print(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    print_table(
+        header,
+        rows,
+        numbers=[i for i, name in enumerate(header) if name in NUMBERS],
+        free=[i for i, name in enumerate(header) if name in FREE_TEXT],
+        styles=STATUS_STYLES,
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.2%}"
+
+
+def _number(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.6g}"
+
+
+def _age(iso: str) -> str:
+    """How long ago, in one unit; a clock that has gone back makes it zero."""
+    seconds = max(0.0, (datetime.now(UTC) - datetime.fromisoformat(iso)).total_seconds())
+    for span, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= span:
+            return f"{seconds / span:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,361 @@
+"""`RunConfig`: the one description of a run.
+
+Every training option is declared here and nowhere else: name, type, default, bounds, help, unit. The command line's
+options, the YAML file, the JSON Schema (and with it any form) and the reference page are derived from it. This file
+checks types and bounds alone; names (a model, an optimizer, a recipe) belong to the tables of the rooms that own them
+and are resolved in `workflows/resolve.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic.fields import FieldInfo
+
+from vitscope.errors import RequestError, closest
+
+VERSION = 1
+MAX_FILE_BYTES = 1_000_000
+
+Pair = Annotated[tuple[float, float], Strict(False)]
+
+
+def option(default: Any, help: str, *, flag: str | None = None, unit: str | None = None, **bounds: Any) -> Any:
+    """A field of `RunConfig`. `flag` gives it a command line option of its own beside `--set group.name=value`."""
+    extra: dict[str, Any] = {k: v for k, v in {"flag": flag, "unit": unit}.items() if v is not None}
+    return Field(default=default, description=help, json_schema_extra=extra or None, **bounds)
+
+
+class Group(BaseModel):
+    """Strict: an unknown name or a value of another type is an error, never ignored and never guessed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
+
+
+class DataConfig(Group):
+    """Which pictures, and how they are split and prepared."""
+
+    source: str | None = option(None, "A folder of class folders, `digits`, or the name of an imported dataset.")
+    val: str | None = option(None, "A source of its own for validation.", flag="--val")
+    test: str | None = option(None, "A source of its own for the test split.", flag="--test")
+    test_fraction: float = option(0.2, "Share held out as test where the source gives no split.", ge=0, lt=1)
+    val_fraction: float = option(0.1, "Share of the rest held out for validation where none is given.", ge=0, lt=1)
+    split_seed: int = option(0, "Seed of the split; independent of `seed`.", ge=0)
+    workers: int | None = option(
+        None, "Loader processes; none: chosen by image size and cores.", ge=0, le=64, flag="--workers"
+    )
+    resize: Literal["crop", "squash"] = option(
+        "crop", "Keep the aspect ratio and crop the centre, or squash to a square."
+    )
+    crop_pct: float | None = option(
+        None,
+        "Share of the resized picture that the centre crop keeps; none: the pretrained weights' own, else 1.",
+        gt=0,
+        le=1,
+    )
+    interpolation: Literal["bilinear", "bicubic"] | None = option(None, "Resize filter; none: the model's own.")
+
+
+class ModelConfig(Group):
+    """Which Vision Transformer, and where its weights come from."""
+
+    name: str = option(
+        "vit_tiny_patch16_224", "A timm model, or `local-dir:PATH`. See `vitscope models available`.", flag="--model"
+    )
+    pretrained: bool = option(False, "Start from the weights published for the model.", flag="--pretrained")
+    init: str | None = option(None, "Start from the weights of an earlier run or a safetensors file.", flag="--init")
+    new_head: bool = option(
+        False, "With `init`: replace the classifier head when its classes differ.", flag="--new-head"
+    )
+    image_size: int | None = option(
+        None,
+        "Side of the square fed to the model; none: the model's own.",
+        ge=8,
+        le=4096,
+        unit="pixels",
+        flag="--image-size",
+    )
+    drop_path: float = option(
+        0.0, "Stochastic depth rate of the last block (grows linearly from 0).", ge=0, lt=1, flag="--drop-path"
+    )
+    dropout: float = option(0.0, "Dropout rate before the classifier head.", ge=0, lt=1)
+    kwargs: dict[str, Any] = option(
+        {}, "Further arguments of the architecture: patch_size, embed_dim, depth, num_heads, …"
+    )
+
+
+class OptimConfig(Group):
+    """The optimizer."""
+
+    name: str = option("adamw", "Optimizer: adamw or sgd.", flag="--optimizer")
+    lr: float = option(1e-3, "Peak learning rate.", gt=0, le=100, flag="--lr")
+    weight_decay: float = option(
+        0.05,
+        "Weight decay of matrices; biases, norms, tokens and position embeddings have none.",
+        ge=0,
+        le=10,
+        flag="--weight-decay",
+    )
+    betas: Pair = option((0.9, 0.999), "AdamW's decay rates of the moments.")
+    momentum: float = option(0.9, "SGD's momentum.", ge=0, lt=1)
+    clip_grad: float | None = option(1.0, "Largest gradient norm; none: not clipped.", gt=0)
+
+
+class ScheduleConfig(Group):
+    """The learning rate over the run."""
+
+    name: str = option("cosine", "Shape after warm-up: cosine, linear or constant.", flag="--schedule")
+    warmup_ratio: float = option(0.1, "Share of the run in which the rate rises linearly from 0.", ge=0, le=1)
+    min_lr_ratio: float = option(0.0, "Rate at the end, as a share of the peak.", ge=0, le=1)
+
+
+class AugmentConfig(Group):
+    """What is done to training pictures; all of it is drawn from (seed, epoch, sample)."""
+
+    crop_scale: Pair = option((0.35, 1.0), "Random resized crop: share of the area kept, smallest and largest.")
+    crop_ratio: Pair = option((0.75, 1.3333333333333333), "Random resized crop: aspect ratio, smallest and largest.")
+    shift: float = option(
+        0.0, "Largest shift to each side, as a share of the picture; edges are repeated.", ge=0, le=0.5
+    )
+    flip: float = option(0.5, "Probability of a horizontal flip.", ge=0, le=1, flag="--flip")
+    mixup: float = option(0.0, "Mixup's Beta parameter; 0: off.", ge=0, le=10, flag="--mixup")
+    cutmix: float = option(
+        0.0, "CutMix's Beta parameter; 0: off. With both, each step draws one of them.", ge=0, le=10, flag="--cutmix"
+    )
+
+
+class TrainConfig(Group):
+    """The loop."""
+
+    epochs: int = option(30, "Passes over the training pictures.", ge=1, le=100_000, flag="--epochs")
+    batch_size: int = option(
+        64, "Images an optimizer step (the effective batch).", ge=1, le=1_000_000, unit="images", flag="--batch-size"
+    )
+    accumulation: int = option(
+        1, "Parts into which the batch is split to save memory; the result is the same.", ge=1, flag="--accumulation"
+    )
+    eval_batch_size: int = option(128, "Images a batch in evaluation.", ge=1, unit="images")
+    label_smoothing: float = option(0.1, "Share of the target spread over all classes.", ge=0, lt=1)
+    ema_decay: float = option(
+        0.0, "Decay of the moving average of the weights that evaluation then uses; 0: off.", ge=0, lt=1, flag="--ema"
+    )
+    early_stop_epochs: int = option(
+        0, "Stop after so many epochs without a better validation; 0: never.", ge=0, flag="--early-stop"
+    )
+    device: str = option("auto", "auto, cpu, cuda or cuda:N, mps.", flag="--device")
+    precision: Literal["auto", "fp32", "bf16"] = option(
+        "auto", "Arithmetic of forward and backward.", flag="--precision"
+    )
+    attention: Literal["auto", "fused", "unfused"] = option("auto", "Attention kernel.")
+    compile: Literal["auto", "on", "off"] = option("auto", "Compile the model with torch.compile.", flag="--compile")
+    threads: int | None = option(None, "CPU threads; none: as many as cores.", ge=1, le=1024)
+    deterministic: bool = option(
+        False, "Choose by capability alone and use deterministic kernels only.", flag="--deterministic"
+    )
+
+
+class CheckpointConfig(Group):
+    """When the state is saved, and how many are kept. Best and last are always kept."""
+
+    every_epochs: int = option(1, "Save after so many epochs.", ge=1)
+    every_s: float = option(
+        60.0, "Save at least so often (or every 2 % of the run, whichever is sooner).", gt=0, unit="s"
+    )
+    every_steps: int | None = option(None, "Save also after so many steps.", ge=1)
+    max_overhead: float = option(
+        0.02, "Largest share of the time that saving may take; the interval is stretched to it.", gt=0, le=1
+    )
+    keep: int = option(2, "Newest checkpoints kept beside best.", ge=1)
+
+
+class RecordConfig(Group):
+    """What is written beside the metrics."""
+
+    tensorboard: bool = option(True, "Mirror the metrics to TensorBoard files.")
+    charts: bool = option(True, "Draw the charts after each epoch.")
+
+
+class RunConfig(Group):
+    """Everything that describes a run. See the groups for the options."""
+
+    version: Literal[1] = option(1, "Version of this description.")
+    name: str | None = option(None, "Name of the run; none: made from the data.", flag="--name", max_length=200)
+    recipe: str | None = option(
+        None, "A named set of defaults; none: `finetune` with given weights, else `scratch`.", flag="--recipe"
+    )
+    seed: int = option(0, "Seed of everything random in training.", ge=0, lt=2**63, flag="--seed")
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    optim: OptimConfig = OptimConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    augment: AugmentConfig = AugmentConfig()
+    train: TrainConfig = TrainConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    record: RecordConfig = RecordConfig()
+
+    def to_yaml(self) -> str:
+        return dump_yaml(self.model_dump(mode="json"))
+
+
+class Option(NamedTuple):
+    """One declared option, found by walking `RunConfig`: `path` is `group.name`, or `name` at the top."""
+
+    path: str
+    field: FieldInfo
+
+    @property
+    def flag(self) -> str | None:
+        extra = self.field.json_schema_extra
+        return extra.get("flag") if isinstance(extra, dict) else None  # type: ignore[return-value]
+
+    @property
+    def unit(self) -> str | None:
+        extra = self.field.json_schema_extra
+        return extra.get("unit") if isinstance(extra, dict) else None  # type: ignore[return-value]
+
+
+def options(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[Option]:
+    """Every option of `RunConfig` in the order of its declaration."""
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from options(info.annotation, f"{prefix}{name}.")
+        else:
+            yield Option(prefix + name, info)
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+class _SafeLoader(yaml.SafeLoader):
+    """YAML's safe subset without aliases (an alias bomb needs them), and with 1e-3 read as a number."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise RequestError("YAML anchors and aliases are not allowed in a run description: write the value out.")
+        return super().compose_node(parent, index)
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Writes no aliases, which `_SafeLoader` would refuse; tuples are lists."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_PlainDumper.add_representer(tuple, lambda dumper, value: dumper.represent_list(value))
+_SafeLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """The value that safe YAML describes. Raises `RequestError` naming `where` and the line."""
+    try:
+        return yaml.load(text, _SafeLoader)  # a SafeLoader subclass: no tag can construct an object
+    except yaml.YAMLError as error:
+        first = " ".join(str(error).split())
+        raise RequestError(f"{where}: not valid YAML: {first}") from None
+    except RecursionError:
+        raise RequestError(f"{where}: nested too deeply for a run description.") from None
+
+
+def dump_yaml(values: Mapping[str, Any]) -> str:
+    """A nested mapping as YAML, in its own order."""
+    return yaml.dump(dict(values), Dumper=_PlainDumper, sort_keys=False, allow_unicode=True)
+
+
+def read_file(path: str | Path) -> dict[str, Any]:
+    """The nested mapping in a YAML file. Raises `RequestError` when it is missing, too large or not a mapping."""
+    file = Path(path)
+    if not file.is_file():
+        raise RequestError(f"{file}: no such configuration file.")
+    if file.stat().st_size > MAX_FILE_BYTES:
+        raise RequestError(f"{file}: larger than {MAX_FILE_BYTES:,} bytes; this is no run description.")
+    try:
+        content = parse_yaml(file.read_text(encoding="utf-8-sig"), str(file))
+    except UnicodeDecodeError:
+        raise RequestError(f"{file}: not UTF-8 text.") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise RequestError(
+            f"{file}: a run description is a mapping of groups (data, model, …), not {type(content).__name__}."
+        )
+    if isinstance(found := content.get("version"), int) and found > VERSION:
+        raise RequestError(
+            f"{file}: written for version {found} of the run description; this program knows {VERSION}. "
+            "Update vitscope."
+        )
+    return content
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """`group.option=value` texts (from `--set`) as one nested mapping; values are YAML."""
+    nested: dict[str, Any] = {}
+    for text in assignments:
+        path, equals, value = text.partition("=")
+        if not equals or not path.strip():
+            raise RequestError(f"--set {text}: expected group.option=value, for example --set optim.lr=3e-4.")
+        put(nested, path.strip(), parse_yaml(value, f"--set {path.strip()}"))
+    return nested
+
+
+def put(nested: dict[str, Any], path: str, value: Any) -> None:
+    """Set `a.b.c` in a nested mapping."""
+    *parents, last = path.split(".")
+    for name in parents:
+        nested = nested.setdefault(name, {})
+        if not isinstance(nested, dict):
+            raise RequestError(f"'{path}': '{name}' is a value, not a group of options.")
+    nested[last] = value
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Later layers win, option by option (`model.kwargs` key by key). The layers themselves are never changed."""
+    result: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if isinstance(value, Mapping):
+                old = result.get(key)
+                result[key] = merge(old if isinstance(old, Mapping) else {}, value)
+            else:
+                result[key] = value
+    return result
+
+
+def build(*layers: Mapping[str, Any]) -> RunConfig:
+    """The checked `RunConfig` of the merged layers (defaults < first < … < last).
+
+    Raises `RequestError` that names each wrong option with what is wrong and, for an unknown one, the closest match.
+    """
+    try:
+        return RunConfig.model_validate(merge(*layers))
+    except ValidationError as error:
+        raise RequestError("\n".join(_explain(e) for e in error.errors())) from None
+
+
+def _explain(error: Any) -> str:
+    path = ".".join(str(part) for part in error["loc"])
+    known = [o.path for o in options()]
+    if error["type"] == "extra_forbidden":
+        last_names = {p.rsplit(".", 1)[-1]: p for p in known}
+        hint = (
+            f"Did you mean '{last_names[path.rsplit('.', 1)[-1]]}'?"
+            if path.rsplit(".", 1)[-1] in last_names
+            else closest(path, known)
+        )
+        return f"Unknown option '{path}'. {hint}".rstrip()
+    given = "" if isinstance(error.get("input"), dict) else f" (given: {error.get('input')!r})"
+    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{given}."
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of `RunConfig`."""
+    return RunConfig.model_json_schema()

@@ -1,0 +1,77 @@
+"""What is done to a training picture: random resized crop, shift, flip.
+
+`Augment` turns a decoded picture into a square of bytes; all that is random comes from the generator it is given.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+from vitscope.config import AugmentConfig
+
+
+class Box(NamedTuple):
+    """A rectangle of pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Picture (H, W, 3) uint8 → training view (3, size, size) uint8."""
+
+    size: int
+    config: AugmentConfig
+    interpolation: str = "bilinear"
+
+    def __call__(self, picture: np.ndarray, draw: np.random.Generator) -> torch.Tensor:
+        c = self.config
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+        box = random_box(picture.shape[0], picture.shape[1], c.crop_scale, c.crop_ratio, draw)
+        view = F.resized_crop(
+            pixels, *box, [self.size, self.size], InterpolationMode(self.interpolation), antialias=True
+        )
+        if c.shift > 0:
+            reach = c.shift * self.size
+            view = shifted(view, *(round(x) for x in draw.uniform(-reach, reach, 2)))
+        if draw.random() < c.flip:
+            view = view.flip(-1)
+        return view.contiguous()
+
+
+def random_box(
+    height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float], draw: np.random.Generator
+) -> Box:
+    """A crop whose share of the area and aspect ratio (width / height, log-uniform) lie in the given ranges.
+
+    After ten misses (a picture much longer than wide) the largest centred crop whose ratio is in the range.
+    Follows "Going deeper with convolutions" (arXiv:1409.4842), as torchvision's RandomResizedCrop does.
+    """
+    for _ in range(10):
+        area = height * width * draw.uniform(*scale)
+        aspect = math.exp(draw.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            return Box(int(draw.integers(0, height - h + 1)), int(draw.integers(0, width - w + 1)), h, w)
+    whole = width / height
+    h = round(width / ratio[0]) if whole < ratio[0] else height
+    w = round(height * ratio[1]) if whole > ratio[1] else width
+    h, w = max(1, min(h, height)), max(1, min(w, width))
+    return Box((height - h) // 2, (width - w) // 2, h, w)
+
+
+def shifted(view: torch.Tensor, down: int, right: int) -> torch.Tensor:
+    """(C, H, W) moved by whole pixels, the edge repeated."""
+    rows = (torch.arange(view.shape[-2]) - down).clamp(0, view.shape[-2] - 1)
+    columns = (torch.arange(view.shape[-1]) - right).clamp(0, view.shape[-1] - 1)
+    return view[..., rows[:, None], columns]

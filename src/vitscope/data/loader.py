@@ -1,0 +1,177 @@
+"""Batches of training views and of evaluation inputs.
+
+Which samples form a batch, and how each is augmented, follows from (seed, epoch, position) alone: worker processes
+carry no state, so a run may stop at any step and go on with another number of workers.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from vitscope.data import draw
+from vitscope.data.augment import Augment
+from vitscope.data.manifest import Manifest
+from vitscope.errors import BadImage, WorkFailed
+from vitscope.preprocess import Preprocess, decode
+
+REPLACEMENTS = 20  # a data set in which so many draws in a row are bad is not worth going on with
+
+
+class Key(NamedTuple):
+    """A request to a worker: one sample of the split, in one epoch."""
+
+    row: int
+    epoch: int
+
+
+class Item(NamedTuple):
+    """What a worker makes of a key. `image` is None where the picture is bad and was left out."""
+
+    image: torch.Tensor | None
+    label: int
+    problems: tuple[str, ...]
+
+
+class Batch(NamedTuple):
+    """images (B, 3, S, S): uint8 views in training, float32 inputs in evaluation; labels (B,) int64."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TrainingViews(Dataset[Item]):
+    """Augmented views; a picture that turns out bad is replaced by another sample, chosen by the seed."""
+
+    samples: Manifest
+    augment: Augment
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: Key) -> Item:
+        index, problems = key.row, []
+        replace = draw.generator("replace", self.seed, key.epoch, self.samples.sample(index).sample_id)
+        for _ in range(REPLACEMENTS):
+            sample = self.samples.sample(index)
+            try:
+                picture = decode(sample.path)
+            except BadImage as reason:
+                problems.append(f"{sample.path}: {reason}. Another picture was used in its place.")
+                index = int(replace.integers(len(self.samples)))
+                continue
+            view = self.augment(picture, draw.generator("augment", self.seed, key.epoch, sample.sample_id, 0))
+            return Item(view, sample.label, tuple(problems))
+        raise WorkFailed(
+            f"{problems[0]} So were {REPLACEMENTS - 1} chosen in its place. Run 'vitscope data check' for the list."
+        )
+
+
+@dataclass(frozen=True)
+class EvaluationInputs(Dataset[Item]):
+    """Preprocessed pictures exactly as prediction and exports see them; a bad one is left out and told."""
+
+    samples: Manifest
+    preprocess: Preprocess
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Item:
+        sample = self.samples.sample(index)
+        try:
+            return Item(self.preprocess(sample.path), sample.label, ())
+        except BadImage as reason:
+            return Item(None, sample.label, (f"{sample.path}: {reason}. Left out of the evaluation.",))
+
+
+def collate(items: list[Item]) -> Batch:
+    """Stack what there is; every problem is handed on."""
+    kept = [(item.image, item.label) for item in items if item.image is not None]
+    images = torch.stack([image for image, _ in kept]) if kept else torch.empty(0, 3, 0, 0)
+    labels = torch.tensor([label for _, label in kept], dtype=torch.int64)
+    return Batch(images, labels, tuple(problem for item in items for problem in item.problems))
+
+
+class TrainingLoader:
+    """Full batches of an epoch from any position on; the last partial batch of an epoch is left out.
+
+    (Every epoch draws another order, so no sample is left out for good; one batch shape is what compiled models want.)
+    """
+
+    def __init__(self, views: TrainingViews, batch_size: int, workers: int):
+        self.batch_size = batch_size
+        self.steps_per_epoch = len(views) // batch_size
+        self._plan = _EpochPlan(len(views), batch_size, views.seed)
+        self._loader: Any = DataLoader(  # gives batches; its type speaks of items
+            views,
+            batch_sampler=self._plan,
+            num_workers=workers,
+            collate_fn=collate,
+            persistent_workers=workers > 0,
+            worker_init_fn=_quiet_worker,
+            generator=torch.Generator(),  # else every epoch would draw from the generator of dropout and drop path
+        )
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches `start`, `start + 1`, … of one epoch (counted from 0)."""
+        self._plan.epoch, self._plan.start = epoch, start
+        return iter(self._loader)
+
+    def close(self) -> None:
+        """End the worker processes, which ignore the signal that the interpreter would end them with."""
+        iterator = getattr(self._loader, "_iterator", None)
+        if iterator is not None and hasattr(iterator, "_shutdown_workers"):
+            iterator._shutdown_workers()
+            self._loader._iterator = None
+
+
+class _EpochPlan:
+    """The batch sampler: lists of keys of the current epoch."""
+
+    def __init__(self, count: int, batch_size: int, seed: int):
+        self.count, self.batch_size, self.seed = count, batch_size, seed
+        self.epoch = self.start = 0
+
+    def __len__(self) -> int:
+        return self.count // self.batch_size - self.start
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        order = draw.order(self.count, self.seed, self.epoch)
+        for step in range(self.start, self.count // self.batch_size):
+            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+            yield [Key(int(index), self.epoch) for index in chosen]
+
+
+def evaluation_loader(samples: Manifest, preprocess: Preprocess, batch_size: int, workers: int) -> DataLoader[Batch]:
+    """The samples in their order, preprocessed; the last batch may be smaller."""
+    loader: Any = DataLoader(
+        EvaluationInputs(samples, preprocess),
+        batch_size=batch_size,
+        num_workers=workers,
+        collate_fn=collate,
+        worker_init_fn=_quiet_worker,
+        generator=torch.Generator(),
+    )
+    return loader
+
+
+def _quiet_worker(_: int) -> None:
+    """Ctrl-C and SIGTERM reach every process of a job; the main process decides, workers finish their batch."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def choose_workers(samples: Manifest, cores: int) -> int:
+    """Worker processes by size of the files: small pictures decode faster than a process hands them over."""
+    sizes = samples.table["size_bytes"].to_numpy()
+    mean_bytes = float(sizes.mean()) if len(sizes) else 0.0
+    return 0 if mean_bytes < 8_192 else min(4, max(1, cores))

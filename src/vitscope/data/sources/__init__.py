@@ -1,0 +1,99 @@
+"""Where pictures come from: a file here a kind of source, and the table of those that have a name of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vitscope.data.manifest import Manifest
+from vitscope.data.sources.digits import DigitsSource
+from vitscope.data.sources.folder import FolderSource
+from vitscope.data.sources.imported import ImportedSource
+from vitscope.data.sources.scan import Scan, Source
+from vitscope.errors import RequestError, closest
+from vitscope.text import shown
+
+if TYPE_CHECKING:
+    from vitscope.storage.datasets import DatasetRow
+    from vitscope.storage.workspace import Workspace
+
+__all__ = ["PLANNED", "SOURCES", "ImportedSource", "Scan", "Source", "imported", "open_source"]
+
+SOURCES: dict[str, Callable[[Workspace], Source]] = {"digits": DigitsSource}
+
+PLANNED = ("shapes",)  # names that will be sources of their own, and are no names for imported sets
+_PLANNED_PREFIXES = {"hf": "data sets of the Hugging Face hub", "torchvision": "torchvision's sets", "wds": "shards"}
+_PLANNED_FILES = {
+    "archives": (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"),
+    "tables": (".csv", ".tsv", ".parquet", ".arrow", ".json", ".jsonl", ".xlsx"),
+}
+_SUPPORTED = "Supported are a folder with one folder a class, 'digits' and the names of imported data sets."
+
+
+def open_source(text: str, workspace: Workspace) -> Source:
+    """The source that `text` means: a builtin name, the name of an imported data set, or a folder.
+
+    A name wins over a folder of the same name (write `./digits` for the folder). Raises `RequestError` with the closest
+    match.
+    """
+    if text in SOURCES:
+        return SOURCES[text](workspace)
+    known = imported(workspace)
+    if text in known:
+        row = known[text]
+        return ImportedSource(row.name, _original(row, workspace), Manifest.load(workspace.root / row.manifest))
+    try:
+        path = Path(text).expanduser()
+        if text and path.is_dir():
+            return FolderSource.at(path)
+        raise _not_found(text, path, [*SOURCES, *known])
+    except (
+        OSError,
+        RuntimeError,
+    ) as error:  # a folder above it that may not be entered, too long a name, no such ~user
+        why = error.strerror if isinstance(error, OSError) else error
+        raise RequestError(f"{shown(text)}: this data set cannot be reached ({why}).") from None
+
+
+def imported(workspace: Workspace) -> dict[str, DatasetRow]:
+    """The rows of the imported data sets by name; none where the workspace does not exist yet."""
+    if (database := workspace.existing_database) is None:
+        return {}
+    from vitscope.storage import datasets
+
+    return {row.name: row for row in datasets.list(database)}
+
+
+def _original(row: DatasetRow, workspace: Workspace) -> Source:
+    return SOURCES[row.source](workspace) if row.source in SOURCES else FolderSource.at(row.source)
+
+
+def _not_found(text: str, path: Path, names: list[str]) -> RequestError:
+    kind, colon, _ = text.partition(":")
+    if colon and kind.lower() in _PLANNED_PREFIXES:
+        return RequestError(f"{shown(text)}: {_PLANNED_PREFIXES[kind.lower()]} are not supported yet. {_SUPPORTED}")
+    if not text:
+        return RequestError(f"The data set has an empty name. {_SUPPORTED}")
+    if text in PLANNED:
+        return RequestError(f"'{text}' is not supported yet. {_SUPPORTED}")
+    for what, endings in _PLANNED_FILES.items():
+        if text.lower().endswith(endings):
+            return RequestError(f"{shown(text)}: {what} are not supported as a source yet. {_SUPPORTED}")
+    if path.exists():
+        return RequestError(f"{shown(text)}: a file, not a data set. {_SUPPORTED}")
+    hints = [closest(text, names) if "/" not in text else "", _nearest_folders(path)]
+    parts = [f"No data set '{shown(text)}': neither a folder nor a name known here.", *hints, _SUPPORTED]
+    return RequestError(" ".join(part for part in parts if part))
+
+
+def _nearest_folders(path: Path) -> str:
+    """Where the path stops existing, with the closest names there."""
+    path = path.absolute()
+    parent, missing = path.parent, path.name
+    while not parent.is_dir() and parent != parent.parent:
+        parent, missing = parent.parent, parent.name
+    match = closest(missing, [child.name for child in parent.iterdir() if child.is_dir()])
+    if match.startswith("Did"):
+        return f"{shown(match.rstrip('?'))} in {shown(parent)}?"
+    return f"There is no '{shown(missing)}' in {shown(parent)}."

@@ -1,0 +1,74 @@
+"""A data set imported under a name: its manifest, compared with what lies at its source now."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from vitscope.data.manifest import Manifest
+from vitscope.data.sources.scan import Scan, Source
+from vitscope.errors import RequestError
+from vitscope.text import count, shown, some
+
+
+@dataclass(frozen=True)
+class ImportedSource:
+    """`manifest` as it was saved, `original` the source that it was made from."""
+
+    name: str
+    original: Source
+    manifest: Manifest
+
+    @property
+    def location(self) -> str:
+        return self.name
+
+    def scan(self) -> Scan:
+        """What lies at the original source now, whatever was imported."""
+        return self.original.scan()
+
+    def current(self) -> tuple[Manifest, list[str]]:
+        """The imported samples with their files' present sizes and times, and what has changed since the import.
+
+        What a check found about a file that has changed is forgotten. Raises `RequestError` where files have vanished.
+        """
+        again = f"vitscope data import {shlex.quote(self.original.location)} --name {self.name} --replace"
+        who = f"Imported data set '{self.name}':"
+        try:
+            records = self.original.scan().records
+        except RequestError as error:
+            raise RequestError(f"{who} {error} Bring it back, or import again: {shown(again)}") from None
+        now = {str(r.path): (r.size_bytes, r.mtime_ns) for r in records}
+        paths, sizes, times = (self.manifest.table[c].to_pylist() for c in ("path", "size_bytes", "mtime_ns"))
+        if vanished := [path for path in paths if path not in now]:
+            raise RequestError(
+                f"{who} {count(len(vanished), 'file')} of {len(paths):,} {_have(vanished)} vanished since the import "
+                f"({some(vanished)}). Bring back what is missing, or import again: {shown(again)}"
+            )
+        notices = []
+        if added := sorted(now.keys() - set(paths)):
+            notices.append(
+                f"{who} {count(len(added), 'file')} {_have(added)} been added to its source since the import, not used "
+                f"({some(added)}). To take in what is new: {shown(again)}"
+            )
+        changed = [now[p] != (size, time) for p, size, time in zip(paths, sizes, times, strict=True)]
+        if not any(changed):
+            return self.manifest, notices
+        examples = [path for path, has_changed in zip(paths, changed, strict=True) if has_changed]
+        notices.append(
+            f"{who} {count(len(examples), 'file')} {_have(examples)} changed since the import ({some(examples)}). They "
+            "are used as they are now; what a check found about them is forgotten."
+        )
+        return self._refreshed([now[p] for p in paths], changed), notices
+
+    def _refreshed(self, now: list[tuple[int, int]], changed: list[bool]) -> Manifest:
+        manifest = self.manifest.with_column("size_bytes", [size for size, _ in now])
+        manifest = manifest.with_column("mtime_ns", [time for _, time in now])
+        for name in ("width", "height", "content_hash", "problem"):
+            values = manifest.table[name].to_pylist()
+            manifest = manifest.with_column(name, [None if c else v for c, v in zip(changed, values, strict=True)])
+        return manifest
+
+
+def _have(items: list[str]) -> str:
+    return "has" if len(items) == 1 else "have"

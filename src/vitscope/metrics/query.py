@@ -1,0 +1,152 @@
+"""What was recorded, as the newest attempt knows it.
+
+A row of attempt a at step s counts if and only if s <= from_step of every later attempt: what was recorded after the
+checkpoint that a resume went back to is superseded, though it stays in the database.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import Select, Subquery, and_, func, or_, select
+
+from vitscope.storage.database import Database
+from vitscope.storage.schema import attempts, metrics
+from vitscope.storage.schema import events as events_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Value(NamedTuple):
+    """The newest value of one metric."""
+
+    split: str
+    name: str
+    value: float
+    step: int
+    epoch: float
+    time: float
+
+
+class Best(NamedTuple):
+    """The best validation top-1 of a run, and the test top-1 of the same step where there is one (both 0–1)."""
+
+    step: int
+    top1: float
+    test_top1: float | None
+
+
+class RecordedEvent(NamedTuple):
+    """Something that happened: `kind` is started, notice, checkpoint or ended; `data` is what belongs to the kind."""
+
+    time: float
+    attempt: int
+    step: int | None
+    kind: str
+    level: str
+    text: str
+    data: dict[str, Any]
+
+
+def frame(
+    database: Database, run_id: str, *, splits: Sequence[str] | None = None, names: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """The metrics of a run, a row a number: step epoch split name value time (Unix seconds), in the order of steps.
+
+    Of what several attempts recorded at one step only the newest attempt's is there. A value that was NaN is NaN.
+    """
+    import numpy as np
+    import pandas as pd
+
+    types = {"step": "int64", "epoch": "float64", "split": "str", "name": "str", "value": "float64", "time": "float64"}
+    types |= {"attempt": "int64", "seq": "int64"}
+    query = _surviving(run_id, *(metrics.c[column] for column in types))
+    if splits is not None:
+        query = query.where(metrics.c.split.in_(splits))
+    if names is not None:
+        query = query.where(metrics.c.name.in_(names))
+    with database.reading() as connection:
+        rows = connection.execute(query).all()
+    columns = list(zip(*rows, strict=True)) or [()] * len(types)
+    typed = zip(types.items(), columns, strict=True)
+    made = pd.DataFrame({name: pd.Series(values, dtype=kind) for (name, kind), values in typed})  # type: ignore[call-overload]
+    # By step, then as recorded. The clock is not asked: it may jump.
+    order = np.lexsort((made["seq"], made["attempt"], made["step"]))
+    made = made.take(order).reset_index(drop=True)
+    if len(made["attempt"].unique()) > 1:
+        newest = made.groupby(["step", "split", "name"])["attempt"].transform("max")
+        made = made.loc[made["attempt"] == newest].reset_index(drop=True)
+    return made.drop(columns=["attempt", "seq"])
+
+
+def latest(database: Database, run_id: str) -> list[Value]:
+    """The newest value of every metric, sorted by split and name."""
+    columns = [metrics.c[name] for name in Value._fields]
+    position = func.row_number().over(
+        partition_by=[metrics.c.split, metrics.c.name],
+        order_by=[metrics.c.step.desc(), metrics.c.attempt.desc(), metrics.c.seq.desc()],
+    )
+    ranked = _surviving(run_id, *columns, position.label("position")).subquery()
+    query = select(*(ranked.c[name] for name in Value._fields)).where(ranked.c.position == 1)
+    with database.reading() as connection:
+        found = [Value(**dict(row)) for row in connection.execute(query.order_by("split", "name")).mappings()]
+    return [v._replace(value=_number(v.value), epoch=_number(v.epoch)) for v in found]
+
+
+def best(database: Database, run_id: str) -> Best | None:
+    """The best step by validation: highest top-1, of equals the lowest loss, of equals the first; None without any."""
+    scores: dict[int, dict[tuple[str, str], float]] = {}
+    wanted = _surviving(run_id, metrics.c.step, metrics.c.split, metrics.c.name, metrics.c.value).where(
+        metrics.c.split.in_(("val", "test")), metrics.c.name.in_(("top1", "loss")), metrics.c.value.is_not(None)
+    )
+    with database.reading() as connection:
+        for row in connection.execute(wanted.order_by(metrics.c.attempt, metrics.c.seq)).mappings():
+            scores.setdefault(row["step"], {})[row["split"], row["name"]] = row["value"]
+    rated = [
+        (s["val", "top1"], -s.get(("val", "loss"), math.inf), -step)
+        for step, s in scores.items()
+        if ("val", "top1") in s
+    ]
+    if not rated:
+        return None
+    top1, _, minus_step = max(rated)
+    return Best(-minus_step, top1, scores[-minus_step].get(("test", "top1")))
+
+
+def events(database: Database, run_id: str) -> list[RecordedEvent]:
+    """All that happened to a run, in the order in which it happened; earlier attempts are part of its history."""
+    columns = [events_table.c[name] for name in RecordedEvent._fields]
+    query = select(*columns).where(events_table.c.run_id == run_id).order_by(events_table.c.attempt, events_table.c.seq)
+    with database.reading() as connection:
+        rows = connection.execute(query).mappings().all()
+    return [RecordedEvent(**{**row, "data": json.loads(row["data"])}) for row in rows]
+
+
+def json_value(value: float | None) -> float | str | None:
+    """A number as JSON can hold it: NaN and the infinities, which it has not, as their names."""
+    if value is None or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _limits(run_id: str) -> Subquery:
+    """The attempts of a run, each with the last step at which what it recorded still counts (null: no end)."""
+    later = func.min(attempts.c.from_step).over(order_by=attempts.c.attempt, rows=(1, None))
+    return select(attempts.c.attempt, later.label("last_step")).where(attempts.c.run_id == run_id).subquery("limits")
+
+
+def _surviving(run_id: str, *columns: Any) -> Select[*tuple[Any, ...]]:
+    limits = _limits(run_id)
+    return (
+        select(*columns)
+        .join_from(limits, metrics, and_(metrics.c.run_id == run_id, metrics.c.attempt == limits.c.attempt))
+        .where(or_(limits.c.last_step.is_(None), metrics.c.step <= limits.c.last_step))
+    )
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -1,0 +1,135 @@
+"""`ModelBundle`: weights + architecture + class names + preprocessing, kept together for good.
+
+Checkpoints, inference, exports and inspection pass this one thing around. On disk it is a folder with
+`model.safetensors` and `bundle.json`; the latter carries the sum of the former.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from vitscope.errors import RequestError
+from vitscope.models.create import create_model
+from vitscope.preprocess import ImageLike, Preprocess
+from vitscope.storage.artifacts import sha256, write_json
+
+FORMAT = 1
+WEIGHTS = "model.safetensors"
+DESCRIPTION = "bundle.json"
+
+
+@dataclass(frozen=True)
+class ModelBundle:
+    """A trained classifier. `module` is timm's own module, uncompiled and unwrapped, in evaluation mode."""
+
+    module: torch.nn.Module
+    name: str  # timm's name of the architecture
+    kwargs: Mapping[str, Any]  # arguments it was created with, num_classes left out
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    info: Mapping[str, Any] = field(default_factory=dict)  # where it comes from: run, step, accuracy, …
+
+    def probabilities(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, S, S) float32 as `preprocess` makes them → (B, C) float32."""
+        with torch.inference_mode():
+            return self.module(images).float().softmax(dim=-1)
+
+    def predict(self, image: ImageLike) -> torch.Tensor:
+        """(C,) probabilities of one picture."""
+        device = next(self.module.parameters()).device
+        return self.probabilities(self.preprocess(image)[None].to(device))[0].cpu()
+
+    def save(self, folder: Path, weights: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Write both files into an existing folder; `weights` replaces the module's own (a moving average)."""
+        state = weights if weights is not None else self.module.state_dict()
+        save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, folder / WEIGHTS, {"format": "pt"})
+        write_json(
+            folder / DESCRIPTION,
+            {
+                "format": FORMAT,
+                "architecture": {"name": self.name, "kwargs": dict(self.kwargs)},
+                "classes": list(self.classes),
+                "preprocess": self.preprocess.to_dict(),
+                "info": dict(self.info),
+                "sha256": {WEIGHTS: sha256(folder / WEIGHTS)},
+            },
+        )
+
+    @classmethod
+    def load(cls, folder: str | Path) -> ModelBundle:
+        """Read a bundle's folder. Raises `RequestError` when a file is missing, altered or not a bundle's."""
+        folder = Path(folder)
+        described = read_description(folder)
+        weights = load_weights(folder / WEIGHTS, described["sha256"].get(WEIGHTS))
+        classes = tuple(described["classes"])
+        name, kwargs = described["architecture"]["name"], described["architecture"]["kwargs"]
+        module = create_model(name, num_classes=len(classes), **kwargs)
+        check_weights(module, weights, str(folder / WEIGHTS))
+        module.load_state_dict(weights)
+        return cls(
+            module.eval(), name, kwargs, classes, Preprocess.from_dict(described["preprocess"]), described["info"]
+        )
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """The content of `bundle.json`, checked for its parts. Raises `RequestError`."""
+    file = folder / DESCRIPTION
+    try:
+        described = json.loads(file.read_text(encoding="utf-8"))
+        missing = [
+            k for k in ("format", "architecture", "classes", "preprocess", "info", "sha256") if k not in described
+        ]
+    except FileNotFoundError:
+        raise RequestError(f"{folder}: no model here ({DESCRIPTION} is missing).") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise RequestError(f"{file}: not readable as a model's description ({error}).") from None
+    if missing:
+        raise RequestError(f"{file}: not a model's description: {', '.join(missing)} missing.")
+    if described["format"] > FORMAT:
+        raise RequestError(f"{file}: written by a newer vitscope (format {described['format']}). Update vitscope.")
+    return described
+
+
+def load_weights(file: Path, expected_sha256: str | None = None) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file, its sum checked where one is known. Never unpickles anything.
+
+    Raises `RequestError` for a missing, damaged or altered file, and for formats that can carry code.
+    """
+    if file.suffix.lower() in (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"):
+        raise RequestError(
+            f"{file}: files of this kind can carry code that runs when they are loaded, so they are refused. "
+            "Save the weights as safetensors (safetensors.torch.save_file(model.state_dict(), 'model.safetensors'))."
+        )
+    if not file.is_file():
+        raise RequestError(f"{file}: no such weights file.")
+    if expected_sha256 is not None and sha256(file) != expected_sha256:
+        raise RequestError(
+            f"{file}: damaged: its sum differs from the one written beside it. Take another checkpoint or a backup."
+        )
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RequestError(f"{file}: not a safetensors file ({error}).") from None
+
+
+def check_weights(module: torch.nn.Module, weights: Mapping[str, torch.Tensor], where: str) -> None:
+    """Raise `RequestError` that tells which tensors differ when `weights` do not fit `module`."""
+    own = {k: tuple(v.shape) for k, v in module.state_dict().items()}
+    given = {k: tuple(v.shape) for k, v in weights.items()}
+    differ = [f"{k}: file {given[k]}, model {own[k]}" for k in own if k in given and given[k] != own[k]]
+    differ += [f"{k}: missing in the file" for k in own if k not in given]
+    differ += [f"{k}: not in the model" for k in given if k not in own]
+    if differ:
+        more = f"; and {len(differ) - 6} more" if len(differ) > 6 else ""
+        raise RequestError(
+            f"{where}: these weights are of another model ({len(differ)} tensors differ): "
+            f"{'; '.join(differ[:6])}{more}."
+        )

@@ -1,0 +1,88 @@
+"""Where a model's weights come from: random, published (timm's loading and cache), a local folder, a run or a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vitscope.errors import RequestError, ViTScopeError
+from vitscope.models.bundle import check_weights
+from vitscope.models.create import Architecture, create_model
+
+
+def new_module(a: Architecture, num_classes: int, **training: Any) -> torch.nn.Module:
+    """Random weights, drawn from torch's generator. `training`: drop rates, which evaluation does not need."""
+    return create_model(a.name, num_classes=num_classes, **a.kwargs, **training)
+
+
+def published_module(name: str, a: Architecture, num_classes: int, **training: Any) -> torch.nn.Module:
+    """The weights published for `name` (or in its `local-dir:`), position embedding resized, head new.
+
+    Raises `RequestError` that names the cache and how to bring weights by hand when they cannot be had.
+    """
+    if name.startswith("local-dir:") and not any(
+        Path(name.removeprefix("local-dir:")).expanduser().glob("*.safetensors")
+    ):
+        raise RequestError(f"{name}: no .safetensors file in this folder.")
+    try:
+        return create_model(_expanded(name), num_classes=num_classes, pretrained=True, **a.kwargs, **training)
+    except ViTScopeError:
+        raise
+    except Exception as error:  # whatever hub client, network stack or file system says
+        raise RequestError(_no_weights(name, error)) from None
+
+
+def _expanded(name: str) -> str:
+    return f"local-dir:{Path(name.removeprefix('local-dir:')).expanduser()}" if name.startswith("local-dir:") else name
+
+
+def _no_weights(name: str, error: Exception) -> str:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    endpoint = os.environ.get("HF_ENDPOINT", "not set")
+    return (
+        f"The weights of '{name}' could not be loaded ({reason}). They are looked for in the cache {HF_HUB_CACHE} and "
+        f"then on the hub (HF_ENDPOINT is {endpoint}; set it to use a mirror). Without a network, bring a folder with "
+        "config.json and model.safetensors by hand and use --model local-dir:FOLDER --pretrained."
+    )
+
+
+def load_initial(
+    module: torch.nn.Module, weights: Mapping[str, torch.Tensor], where: str, same_classes: bool, new_head: bool
+) -> list[str]:
+    """Load an earlier run's or a file's weights into `module`; returns what was left at its random start.
+
+    The head is replaced only when asked. Raises `RequestError` that tells which tensors differ.
+    """
+    head = head_prefix(module)
+    own = module.state_dict()
+    head_differs = not same_classes or any(
+        k.startswith(head) and (k not in weights or weights[k].shape != own[k].shape) for k in own
+    )
+    kept = dict(weights)
+    fresh: list[str] = []
+    if head_differs and new_head:
+        fresh = [k for k in own if k.startswith(head)]
+        kept = {k: v for k, v in weights.items() if not k.startswith(head)} | {k: own[k] for k in fresh}
+    try:
+        check_weights(module, kept, where)
+    except RequestError as error:
+        hint = " The classifier head differs: add --new-head to replace it." if head_differs and not new_head else ""
+        raise RequestError(f"{error}{hint}") from None
+    if head_differs and not new_head:
+        raise RequestError(
+            f"{where}: its classes are not those of the data. Add --new-head to start with a new classifier head."
+        )
+    module.load_state_dict(kept)
+    return fresh
+
+
+def head_prefix(module: torch.nn.Module) -> str:
+    """Name of the classifier's tensors, up to and including the dot."""
+    classifier: Any = getattr(module, "pretrained_cfg", {}).get("classifier", "head")
+    return f"{classifier if isinstance(classifier, str) else classifier[0]}."

@@ -1,0 +1,92 @@
+"""Files that must never be half-written, and their sums."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def sha256(file: Path) -> str:
+    """Hex sum of a file's content."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_atomically(file: Path, content: str | bytes) -> None:
+    """Replace `file` in one step: a reader sees the old content or the new, never a part."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(file: Path, value: Any) -> None:
+    write_atomically(file, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def new_folder(folder: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Fill a temporary folder that becomes `folder` in one rename on success and is removed on failure.
+
+    `durable` flushes every file to the disk first; without it a power cut may leave empty files, for what can be made
+    anew.
+    """
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if durable:
+            for file in (*temporary.rglob("*"), temporary):
+                flush(file)
+        temporary.rename(folder)
+        if durable:
+            flush(folder.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def flush(path: Path) -> None:
+    """Force a file's or folder's content to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def point(link: Path, target: Path) -> None:
+    """Let `link` point to `target` (its sibling), replaced atomically; a pointer file where there are no symlinks."""
+    temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    if link.is_dir() and not link.is_symlink():  # a copy that followed links left a folder here
+        shutil.rmtree(link)
+    try:
+        temporary.symlink_to(target.name)
+    except (OSError, NotImplementedError):
+        temporary.write_text(target.name)
+    temporary.replace(link)
+
+
+def pointed(link: Path) -> Path | None:
+    """The folder that `link` points to, or None where it is missing or dangling."""
+    if link.is_symlink() or link.is_dir():
+        target = link.resolve()
+    elif link.is_file():
+        target = link.parent / link.read_text().strip()
+    else:
+        return None
+    return target if target.is_dir() else None

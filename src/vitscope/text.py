@@ -1,0 +1,43 @@
+"""Words for people: counts, sizes, lists of names, and names made harmless to a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+_JOINERS = "\u200c\u200d"  # inside emoji and in Indic and Persian words
+
+
+def shown(text: object) -> str:
+    """`text` on one line, safe in a terminal: line breaks, escape codes and direction overrides become escapes."""
+    return "".join(c if c in _JOINERS or not _is_control(c) else _escape(c) for c in str(text))
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def _escape(character: str) -> str:
+    if 0xDC80 <= ord(character) <= 0xDCFF:  # an undecodable byte of a file's name
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+def some(names: Iterable[object], limit: int = 3) -> str:
+    """`'a', 'b', 'c' and 9 more`."""
+    every = list(names)
+    text = ", ".join(f"'{shown(name)}'" for name in every[:limit])
+    return f"{text} and {len(every) - limit:,} more" if len(every) > limit else text
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 image`, `1,204 images`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def size(size_bytes: float) -> str:
+    """`512 bytes`, `1.5 MB`; a kB is 1000 bytes."""
+    unit, *larger = ("bytes", "kB", "MB", "GB", "TB")
+    while size_bytes >= 1000 and larger:
+        size_bytes, unit = size_bytes / 1000, larger.pop(0)
+    return f"{size_bytes:.0f} bytes" if unit == "bytes" else f"{size_bytes:.1f} {unit}"

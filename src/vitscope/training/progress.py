@@ -1,0 +1,46 @@
+"""How far a run is: everything beside weights and generators that a resume needs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vitscope.training.validation import Scores
+
+
+@dataclass
+class Progress:
+    """`epoch` counts finished epochs, `step` finished optimizer steps; the sums belong to the epoch in progress."""
+
+    step: int = 0
+    epoch: int = 0
+    step_in_epoch: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    images: int = 0
+    best_step: int | None = None
+    best_top1: float = float("-inf")
+    best_loss: float = float("inf")
+    epochs_since_best: int = 0
+
+    def add_step(self, loss: float, correct: int, images: int) -> None:
+        """Count one optimizer step whose mean loss over `images` was `loss`."""
+        self.loss_sum += loss * images
+        self.correct += correct
+        self.images += images
+
+    def finish_epoch(self, validation: Scores | None) -> bool:
+        """Close the epoch; True when it is the best so far (by validation top-1, then loss; the newest without any)."""
+        self.epoch += 1
+        self.step_in_epoch, self.loss_sum, self.correct, self.images = 0, 0.0, 0, 0
+        better = validation is None or (validation.top1, -validation.loss) > (self.best_top1, -self.best_loss)
+        if better:
+            self.best_step, self.epochs_since_best = self.step, 0
+            if validation is not None:
+                self.best_top1, self.best_loss = validation.top1, validation.loss
+        else:
+            self.epochs_since_best += 1
+        return better
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,75 @@
+"""Static charts of recorded runs, as a file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from vitscope.errors import RequestError, unknown
+
+if TYPE_CHECKING:
+    from vitscope.storage.runs import RunRow
+    from vitscope.storage.workspace import Workspace
+    from vitscope.visualization.curves import Curve
+
+FIGURES = ("curves",)
+
+
+class Plotted(NamedTuple):
+    """The file that was written, and what a person should be told, such as characters that no font has."""
+
+    file: Path
+    notices: list[str]
+
+
+def plot(
+    references: Sequence[str],
+    workspace: Workspace,
+    *,
+    figure: str = "curves",
+    output: str | Path | None = None,
+    x: str = "step",
+    log: bool = False,
+) -> Plotted:
+    """Draw the runs that `references` name (ids, beginnings of ids, names, `latest`) into one file.
+
+    `output` ends in .png, .svg or .pdf; none: a PNG here, named after figure and runs. `x` is step, epoch or time;
+    `log` makes loss, learning rate and gradient norm logarithmic. Raises `RequestError` before anything is drawn.
+    """
+    from vitscope.visualization import curves, style
+
+    if figure not in FIGURES:
+        raise unknown("figure", figure, FIGURES)
+    if x not in curves.X_AXES:
+        raise unknown("x axis", x, curves.X_AXES)
+    if not references:
+        raise RequestError("No run given. Name one or several, or 'latest'.")
+    file = None if output is None else style.check_format(output)
+    rows = list({row.id: row for row in map(workspace.find_run, references)}.values())
+    drawn = curves.draw(_curves(rows, workspace), x=x, log=log)
+    target = file or Path(default_name(figure, [row.id for row in rows]))
+    return Plotted(target, style.save(drawn, target))
+
+
+def default_name(figure: str, run_ids: Sequence[str]) -> str:
+    """The file's name where none is given."""
+    ids = run_ids if len(run_ids) <= 3 else [run_ids[0], f"and-{len(run_ids) - 1}-more"]
+    return f"{'-'.join([figure, *ids])}.png"
+
+
+def _curves(rows: Sequence[RunRow], workspace: Workspace) -> list[Curve]:
+    from vitscope.metrics import query
+    from vitscope.visualization.curves import PANELS, Curve
+
+    metrics = [panel.metric for panel in PANELS.values()]
+    same_name = Counter(row.name for row in rows)
+    return [
+        Curve(
+            row.name if same_name[row.name] == 1 else f"{row.name} ({row.id})",
+            query.frame(workspace.database, row.id, names=metrics),
+            query.best(workspace.database, row.id),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,156 @@
+"""From what was asked to what will be done: every name checked, every `auto` decided, before any work.
+
+`RunConfig` knows types and bounds; the names belong to the tables of other rooms and are looked up here, with the
+closest match told. The result is a `Plan`, whose `config` holds no open choice any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vitscope import config
+from vitscope.config import RunConfig
+from vitscope.data.loader import choose_workers
+from vitscope.data.manifest import Manifest
+from vitscope.errors import RequestError, unknown
+from vitscope.machine import Choices, Machine, choose, probe
+from vitscope.models.create import Architecture, describe
+from vitscope.storage.workspace import Workspace
+from vitscope.training.optim import OPTIMIZERS
+from vitscope.training.recipes import RECIPES
+from vitscope.training.schedule import SCHEDULES
+from vitscope.workflows.data import prepare
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, decided: what is trained on what, how, and what a person should know before it starts."""
+
+    config: RunConfig
+    manifest: Manifest
+    architecture: Architecture
+    machine: Machine
+    choices: Choices
+    notices: tuple[str, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.manifest.classes
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.manifest.of_split("train")) // self.config.train.batch_size
+
+    @property
+    def total_steps(self) -> int:
+        return self.steps_per_epoch * self.config.train.epochs
+
+
+# The tables that own a name: option → its choices. Forms and the reference page take their choices from here too.
+NAMES: dict[str, Mapping[str, Any]] = {"recipe": RECIPES, "optim.name": OPTIMIZERS, "schedule.name": SCHEDULES}
+
+
+def with_recipe(requested: Mapping[str, Any]) -> RunConfig:
+    """Defaults < recipe < `requested`. Raises `RequestError` for a wrong option or an unknown name."""
+    asked = config.build(requested)
+    check_names(asked)
+    given_weights = asked.model.pretrained or asked.model.init is not None
+    recipe = asked.recipe or ("finetune" if given_weights else "scratch")
+    return config.build(RECIPES[recipe].OPTIONS, requested, {"recipe": recipe})
+
+
+def check_names(c: RunConfig) -> None:
+    """Raise `RequestError` with the closest match for a name that no table holds, and for options that contradict."""
+    for option, table in NAMES.items():
+        group, _, name = option.rpartition(".")
+        value = getattr(getattr(c, group) if group else c, name)
+        if value is not None and value not in table:
+            raise unknown(
+                {"recipe": "recipe", "optim.name": "optimizer", "schedule.name": "schedule"}[option], value, table
+            )
+    if c.model.pretrained and c.model.init is not None:
+        raise RequestError("--pretrained and --init both give the first weights: choose one.")
+    if c.model.new_head and c.model.init is None:
+        raise RequestError("model.new_head replaces the head of weights given by --init; there are none.")
+    for path, (low, high) in {
+        "augment.crop_scale": c.augment.crop_scale,
+        "augment.crop_ratio": c.augment.crop_ratio,
+    }.items():
+        if not 0 < low <= high or (path.endswith("scale") and high > 1):
+            raise RequestError(
+                f"{path}: [{low:g}, {high:g}] is no range from a smaller to a larger number"
+                f"{', at most 1' if path.endswith('scale') else ''}."
+            )
+    if not all(0 <= b < 1 for b in c.optim.betas):
+        raise RequestError(f"optim.betas: {list(c.optim.betas)}: each must be at least 0 and below 1.")
+    if c.train.accumulation > c.train.batch_size:
+        raise RequestError(
+            f"train.accumulation: {c.train.accumulation} parts of a batch of {c.train.batch_size}: one would be empty."
+        )
+
+
+def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: Path | None = None) -> Plan:
+    """Decide everything. `manifest_file` is the run's own manifest when it is resumed.
+
+    Raises `RequestError` for anything in the request, the data or the model that training would stumble over.
+    """
+    c = with_recipe(requested)
+    if c.data.source is None:
+        raise RequestError("data.source: name the pictures to train on: a folder, 'digits', or an imported data set.")
+    if manifest_file is not None:
+        manifest, notices = Manifest.load(manifest_file), []
+    else:
+        prepared = prepare(c.data, workspace)
+        manifest, notices = prepared.manifest, list(prepared.notices)
+    architecture = describe(c.model, c.data, len(manifest.classes))
+
+    training = manifest.of_split("train")
+    batch_size = min(c.train.batch_size, len(training))
+    if batch_size < c.train.batch_size:
+        notices.append(
+            f"The batch of {c.train.batch_size} is larger than the {len(training)} training images: "
+            f"{batch_size} is used."
+        )
+    if c.train.accumulation > batch_size:
+        raise RequestError(
+            f"train.accumulation: {c.train.accumulation} parts of a batch of {batch_size} images: one would be empty."
+        )
+
+    machine = probe()
+    total_steps = len(training) // batch_size * c.train.epochs
+    choices = choose(c.train, machine, total_steps)
+    workers = c.data.workers if c.data.workers is not None else choose_workers(training, machine.cores)
+    decided = {
+        "name": c.name or manifest.source,
+        "data": {
+            "workers": workers,
+            "crop_pct": architecture.preprocess.crop_pct,
+            "interpolation": architecture.preprocess.interpolation,
+        },
+        "model": {"image_size": architecture.preprocess.size},
+        "train": {
+            "batch_size": batch_size,
+            "device": choices.device,
+            "precision": choices.precision,
+            "attention": choices.attention,
+            "compile": "on" if choices.compile else "off",
+            "threads": choices.threads,
+        },
+    }
+    final = config.build(c.model_dump(mode="json"), decided)
+    return Plan(final, manifest, architecture, machine, choices, (*notices, *choices.warnings))
+
+
+def as_resumed(plan: Plan, was_machine: str | None) -> Plan:
+    """The plan of a resume, with what differs from the machine on which the run began added to the notices."""
+    now = plan.machine.kind
+    if was_machine is None or was_machine == now:
+        return plan
+    told = (
+        f"This run began on another kind of machine ({was_machine}); here: {now}. It goes on, close to but not bit "
+        "for bit as there."
+    )
+    return replace(plan, notices=(*plan.notices, told))

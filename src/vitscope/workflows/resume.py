@@ -1,0 +1,75 @@
+"""Resume: go on exactly where a run stopped, or train a finished one further as a child run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vitscope import config
+from vitscope.errors import RequestError
+from vitscope.events import Observer
+from vitscope.storage import runs
+from vitscope.storage.artifacts import point, write_atomically
+from vitscope.storage.workspace import Workspace
+from vitscope.workflows.run import Run
+from vitscope.workflows.train import begin, carry_out
+
+
+def resume(
+    ref: str = "latest",
+    *,
+    epochs: int | None = None,
+    checkpoint: str | None = None,
+    workspace: Workspace | str | Path | None = None,
+    observers: Sequence[Observer] = (),
+    started: Callable[[Run], None] = lambda run: None,
+) -> Run:
+    """Go on from the last checkpoint, or from the one named (`step-00000012`); from the start where there is none.
+
+    With `epochs` the schedule would change, so a child run trains on from there to that many epochs in all.
+
+    Raises:
+        RequestError: no such run or checkpoint, the run is finished, or another process is training it.
+        WorkFailed, Interrupted: as `train`.
+    """
+    place = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
+    row = place.find_run(ref)
+    if epochs is not None:
+        return carry_out(_child(row, epochs, checkpoint, place).id, place, observers=observers, started=started)
+    if row.status == "finished" and checkpoint is None:
+        raise RequestError(
+            f"Run {row.name} ({row.id}) is finished. To train it further as a new run: "
+            f"{place.command('resume', row.id, '--epochs', 'N')}"
+        )
+    return carry_out(row.id, place, observers=observers, started=started, checkpoint=checkpoint)
+
+
+def _child(parent: runs.RunRow, epochs: int, checkpoint: str | None, place: Workspace) -> runs.RunRow:
+    from vitscope.training.checkpoint import Checkpoints
+
+    folder = place.run_folder(parent.id)
+    if not (folder / "config.yaml").exists():
+        raise RequestError(f"Run {parent.name} ({parent.id}) has not begun to train: resume it without --epochs.")
+    checkpoints = Checkpoints(folder / "checkpoints")
+    snapshot = checkpoints.load(checkpoint)
+    done = snapshot.state["progress"]["epoch"]
+    if epochs <= done:
+        raise RequestError(
+            f"--epochs {epochs}: run {parent.name} ({parent.id}) has trained {done} epochs already; give more."
+        )
+    resolved = config.read_file(folder / "config.yaml")
+    config.put(resolved, "train.epochs", epochs)
+    child = begin(resolved, place, parent=parent.id)
+    runs.update_run(place.database, child.id, best=parent.best, test=parent.test)
+    own = place.run_folder(child.id)
+    for name in ("environment.json", "manifest.parquet"):
+        shutil.copy2(folder / name, own / name)
+    (own / "checkpoints").mkdir()
+    shutil.copytree(snapshot.folder, own / "checkpoints" / snapshot.folder.name)
+    best = checkpoints.best  # it stays the one to beat
+    if best is not None and best.name < snapshot.folder.name:
+        shutil.copytree(best, own / "checkpoints" / best.name)
+    point(own / "checkpoints" / "last", own / "checkpoints" / snapshot.folder.name)
+    write_atomically(own / "config.yaml", config.build(resolved).to_yaml())
+    return child

@@ -1,0 +1,120 @@
+"""What there is to know of runs, as plain data: what `runs list` and `runs show` print, and their `--json` whole."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitscope.storage.artifacts import pointed
+from vitscope.storage.workspace import LOCK, Workspace
+
+if TYPE_CHECKING:
+    from vitscope.storage.runs import RunRow
+
+
+def list_runs(workspace: Workspace) -> list[dict[str, Any]]:
+    """All runs, newest first, with these keys:
+
+    id, name, status (created, running, interrupted, finished, failed), source, model, created_at and updated_at
+    (ISO 8601, UTC), epochs, step, total_steps, progress (0–1), best_val_top1, test_top1 (of that best model; 0–1),
+    message (why, where it failed), parent (id of the run it continues). What is not known is null.
+    """
+    if (database := workspace.existing_database) is None:
+        return []
+    from vitscope.storage import runs
+
+    return [_described(workspace, row) for row in runs.list_runs(database)]
+
+
+def show_run(workspace: Workspace, ref: str) -> dict[str, Any]:
+    """One run: the keys of `list_runs`, and
+
+    folder; resume (the command that goes on with it; null for a run that is running or finished);
+    attempts: attempt, from_step, status, started_at, ended_at, host, pid;
+    metrics, the newest value of each: split, name, value, step, epoch (NaN and the infinities as texts);
+    checkpoints, oldest first: name, step, is_best, is_last, size_bytes;
+    files, checkpoints aside: path (within the folder), size_bytes;
+    notices, the warnings and errors it met: time, step, level, text.
+
+    Raises `RequestError` for a run that is not there.
+    """
+    row = workspace.find_run(ref)  # first: it tells of a workspace without any run, and creates none
+
+    from vitscope.metrics import query
+    from vitscope.storage import runs
+
+    database, folder = workspace.database, workspace.run_folder(row.id)
+    run = _described(workspace, row)
+    attempts = [_dated(asdict(attempt)) for attempt in runs.list_attempts(database, row.id)]
+    if attempts and attempts[-1]["status"] == "running":
+        attempts[-1]["status"] = run["status"]
+    metrics = [value._asdict() for value in query.latest(database, row.id)]
+    return {
+        **run,
+        "folder": str(folder),
+        "resume": workspace.command("resume", row.id) if run["status"] in runs.RESUMABLE else None,
+        "attempts": attempts,
+        "metrics": [
+            {"split": m["split"], "name": m["name"], "value": query.json_value(m["value"])}
+            | {"step": m["step"], "epoch": query.json_value(m["epoch"])}
+            for m in metrics
+        ],
+        "checkpoints": _checkpoints(folder / "checkpoints"),
+        "files": _files(folder),
+        "notices": [
+            {"time": _iso(event.time), "step": event.step, "level": event.level, "text": event.text}
+            for event in query.events(database, row.id)
+            if event.level != "info"
+        ],
+    }
+
+
+def _described(workspace: Workspace, row: RunRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "status": workspace.live_status(row),
+        "source": row.source,
+        "model": row.model,
+        "created_at": _iso(row.created_at),
+        "updated_at": _iso(row.updated_at),
+        "epochs": row.epochs,
+        "step": row.step,
+        "total_steps": row.total_steps,
+        "progress": min(1.0, row.step / row.total_steps) if row.total_steps else None,
+        "best_val_top1": row.best,
+        "test_top1": row.test,
+        "message": row.message,
+        "parent": row.parent,
+    }
+
+
+def _checkpoints(folder: Path) -> list[dict[str, Any]]:
+    pointers = {"is_best": pointed(folder / "best"), "is_last": pointed(folder / "last")}
+    target_of = {name: path.resolve() if path else None for name, path in pointers.items()}
+    return [
+        {
+            "name": path.name,
+            "step": int(path.name.removeprefix("step-")),
+            **{name: target == path.resolve() for name, target in target_of.items()},
+            "size_bytes": sum(file.stat().st_size for file in path.iterdir()),
+        }
+        for path in sorted(folder.glob("step-*"))
+        if path.name.removeprefix("step-").isdigit() and path.is_dir()
+    ]
+
+
+def _files(folder: Path) -> list[dict[str, Any]]:
+    found = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    wanted = [path for path in found if path.parts[0] != "checkpoints" and path.name != LOCK and path.name[0] != "."]
+    return [{"path": path.as_posix(), "size_bytes": (folder / path).stat().st_size} for path in wanted]
+
+
+def _dated(attempt: dict[str, Any]) -> dict[str, Any]:
+    return attempt | {name: _iso(attempt[name]) for name in ("started_at", "ended_at")}
+
+
+def _iso(unix_s: float | None) -> str | None:
+    return None if unix_s is None else datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,44 @@
+"""Ctrl-C and SIGTERM while training: the first finishes the step and saves, a second Ctrl-C stops now."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+
+class StopSignals:
+    """Inside `with`, `requested()` becomes true on the first SIGINT or SIGTERM; `exit_code` says which (130 or 143)."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + (self.signal or signal.SIGINT)
+
+    def requested(self) -> bool:
+        return self.signal is not None
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python forbids handlers
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        if self.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = number
+        word = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+        text = f"\n{word}: finishing the step and saving a checkpoint" + (
+            " (Ctrl-C again stops now).\n" if number == signal.SIGINT else ".\n"
+        )
+        os.write(2, text.encode())  # print may be in the middle of a line of its own

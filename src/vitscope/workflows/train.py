@@ -1,0 +1,255 @@
+"""Train: from a request to a finished run. Here the parts are chosen by the plan and wired together.
+
+request → row in the database → plan (names, data, model, machine) → parts → loop → best and last checkpoint
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitscope import config
+from vitscope.errors import Interrupted, RequestError
+from vitscope.events import Bus, Notice, Observer, RunEnded
+from vitscope.storage import runs
+from vitscope.storage.artifacts import write_atomically, write_json
+from vitscope.storage.workspace import Workspace
+from vitscope.workflows.run import Run
+from vitscope.workflows.stop import StopSignals
+
+if TYPE_CHECKING:
+    from vitscope.training.checkpoint import Snapshot
+    from vitscope.training.loop import Training
+    from vitscope.workflows.resolve import Plan
+
+
+def train(
+    source: str | Path | None = None,
+    *,
+    config_file: str | Path | None = None,
+    workspace: Workspace | str | Path | None = None,
+    observers: Sequence[Observer] = (),
+    assignments: Sequence[str] = (),
+    started: Callable[[Run], None] = lambda run: None,
+    **options: Any,
+) -> Run:
+    """Train a classifier and return its run.
+
+    Args:
+        source: a folder of class folders, `digits`, or the name of an imported data set.
+        config_file: a YAML run description; `options` win over it, `assignments` over both.
+        workspace: where runs and data sets are kept; by default $VITSCOPE_WORKSPACE or ./vitscope-workspace.
+        observers: callables that are given each `vitscope.events` value while it trains.
+        assignments: texts such as `optim.lr=3e-4`.
+        started: called with the run once it has begun to train.
+        options: `epochs=5`, `batch_size=32`, … by their flag's name, or a group: `optim={"lr": 1e-3}`.
+
+    Raises:
+        RequestError: the request, the data or the model do not fit; nothing was done.
+        WorkFailed: training could not go on (a loss that is no number, …); what was done is kept.
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint is saved and the run can be resumed.
+    """
+    place = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
+    requested = request(source, config_file, assignments, options)
+    row = begin(requested, place)
+    return carry_out(row.id, place, observers=observers, started=started)
+
+
+def request(
+    source: str | Path | None, config_file: str | Path | None, assignments: Sequence[str], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What was asked, as one nested mapping: file < options < assignments. Types and bounds are checked."""
+    from_file = config.read_file(config_file) if config_file is not None else {}
+    flags = {o.flag.lstrip("-").replace("-", "_"): o.path for o in config.options() if o.flag}
+    named: dict[str, Any] = {}
+    for name, value in options.items():
+        if isinstance(value, Mapping) or name not in flags:
+            named = config.merge(named, {name: value})
+        else:
+            config.put(named, flags[name], value)
+    if source is not None:
+        config.put(named, "data.source", str(source))
+    merged = config.merge(from_file, named, config.parse_assignments(assignments))
+    config.build(merged)
+    return merged
+
+
+def begin(requested: Mapping[str, Any], workspace: Workspace, parent: str | None = None) -> runs.RunRow:
+    """Commit the run's row and write `requested.yaml`, before anything heavy is imported."""
+    asked = config.build(requested)
+    source = asked.data.source or ""
+    row = runs.create_run(
+        workspace.database,
+        name=asked.name or Path(source).name or source,
+        source=source,
+        model=asked.model.name,
+        parent=parent,
+    )
+    folder = workspace.run_folder(row.id)
+    folder.mkdir(parents=True)
+    write_atomically(folder / "requested.yaml", config.dump_yaml(requested))
+    return row
+
+
+def carry_out(
+    run_id: str,
+    workspace: Workspace,
+    *,
+    observers: Sequence[Observer] = (),
+    started: Callable[[Run], None] = lambda run: None,
+    checkpoint: str | None = None,
+) -> Run:
+    """Train the run from its last checkpoint (or the named one), or from the start where there is none."""
+    folder = workspace.run_folder(run_id)
+    with workspace.lock_run(run_id), StopSignals() as stop:
+        is_new = not (folder / "config.yaml").exists()
+        try:
+            plan = plan_of(folder, workspace)
+            return _train(run_id, plan, workspace, stop, observers, started, checkpoint)
+        except RequestError:
+            if is_new:  # nothing was trained: leave nothing behind
+                runs.remove_run(workspace.database, run_id)
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        except KeyboardInterrupt:
+            raise _interrupted(run_id, workspace, 130) from None
+
+
+def plan_of(folder: Path, workspace: Workspace) -> Plan:
+    """The run's plan, from `config.yaml` where it was resolved before, else from `requested.yaml`; written down."""
+    from vitscope.machine import environment
+    from vitscope.workflows.resolve import as_resumed, resolve
+
+    resolved = folder / "config.yaml"
+    if resolved.exists():
+        plan = resolve(config.read_file(resolved), workspace, folder / "manifest.parquet")
+        before = json.loads((folder / "environment.json").read_text()) if (folder / "environment.json").exists() else {}
+        return as_resumed(plan, before.get("machine", {}).get("kind"))
+    plan = resolve(config.read_file(folder / "requested.yaml"), workspace)
+    write_json(folder / "environment.json", environment(plan.machine))
+    plan.manifest.save(folder / "manifest.parquet", within=workspace.root)
+    write_atomically(resolved, plan.config.to_yaml())  # last: its presence says that the others are there
+    return plan
+
+
+def _train(
+    run_id: str,
+    plan: Plan,
+    workspace: Workspace,
+    stop: StopSignals,
+    observers: Sequence[Observer],
+    started: Callable[[Run], None],
+    checkpoint: str | None,
+) -> Run:
+    from vitscope.training.checkpoint import Checkpoints
+    from vitscope.training.loop import fit
+    from vitscope.workflows.observe import Guests, watchers
+
+    run, folder = Run(run_id, workspace), workspace.run_folder(run_id)
+    checkpoints = Checkpoints(folder / "checkpoints", plan.config.checkpoint.keep)
+    snapshot = checkpoints.load(checkpoint) if checkpoint is not None or checkpoints.last is not None else None
+    database = workspace.database
+    with ExitStack() as closing:
+        bus = Bus()
+        attempt = runs.begin_attempt(database, run_id, snapshot.step if snapshot else 0)
+        bus.add(closing.enter_context(watchers(plan, run, attempt, snapshot.step if snapshot else 0, bus.warn)))
+        bus.add([Guests(observers, bus)] if observers else [])
+        status, reason, step = "failed", "", 0
+        try:
+            training = assemble(plan, workspace, checkpoints, snapshot, bus, stop.requested)
+            closing.callback(training.close)
+            progress = training.trained.progress
+            started(run)
+            for text in plan.notices:
+                bus(Notice(text, "warning", progress.step))
+            try:
+                outcome = fit(training)
+            finally:
+                step = progress.step
+            status = outcome
+        except KeyboardInterrupt:
+            status, reason = "interrupted", "stopped at once; it goes on from the last checkpoint"
+        except BaseException as error:
+            reason = str(error) or type(error).__name__
+            raise
+        finally:
+            bus(RunEnded(step, status, reason))
+            runs.end_attempt(database, run_id, attempt, status, reason)
+    if status == "interrupted":
+        raise _interrupted(run_id, workspace, stop.exit_code)
+    return run
+
+
+def assemble(
+    plan: Plan,
+    workspace: Workspace,
+    checkpoints: Any,
+    snapshot: Snapshot | None,
+    emit: Observer,
+    stop_requested: Callable[[], bool],
+) -> Training:
+    """The parts of the loop as the plan says, at the snapshot's state or at the beginning."""
+    import torch
+    from accelerate import Accelerator
+
+    from vitscope.data.augment import Augment
+    from vitscope.data.loader import TrainingLoader, TrainingViews, evaluation_loader
+    from vitscope.models.bundle import ModelBundle
+    from vitscope.training.checkpoint import Trained
+    from vitscope.training.ema import MovingAverage
+    from vitscope.training.loop import Training
+    from vitscope.training.mixing import Mixing
+    from vitscope.training.optim import create_optimizer
+    from vitscope.training.progress import Progress
+    from vitscope.workflows.initial import initial_module
+
+    c, a, choices = plan.config, plan.architecture, plan.choices
+    torch.set_num_threads(choices.threads)
+    torch.use_deterministic_algorithms(choices.deterministic)
+    torch.manual_seed(c.seed)
+
+    device = torch.device(choices.device)
+    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if choices.precision == "bf16" else "no")
+    module = initial_module(c, a, plan.classes, workspace, resumed=snapshot is not None).to(device)
+    if choices.attention == "unfused":
+        for layer in module.modules():
+            if hasattr(layer, "fused_attn"):
+                layer.fused_attn = False  # pyright: ignore
+    bundle = ModelBundle(module, a.name, a.kwargs, plan.classes, a.preprocess)
+    average = MovingAverage(module, c.train.ema_decay) if c.train.ema_decay > 0 else None
+    trained = Trained(bundle, create_optimizer(module, c.optim), average, Progress())
+
+    training_samples = plan.manifest.of_split("train")
+    views = TrainingViews(training_samples, Augment(a.preprocess.size, c.augment, a.preprocess.interpolation), c.seed)
+    evaluation = {
+        split: evaluation_loader(samples, a.preprocess, c.train.eval_batch_size, c.data.workers or 0)
+        for split in ("val", "test")
+        if len(samples := plan.manifest.of_split(split))
+    }
+    mixing = Mixing(len(plan.classes), c.train.label_smoothing, c.augment.mixup, c.augment.cutmix, c.seed)
+    forward = compiled(module, choices.compiler) if choices.compile else module
+    torch.manual_seed(c.seed)  # whatever the weights came from, the generator of drop path begins the same
+    if snapshot is not None:
+        trained.restore(snapshot)
+        checkpoints.go_back_to(snapshot.folder, trained.progress.best_step)
+    loader = TrainingLoader(views, c.train.batch_size, c.data.workers or 0)
+    return Training(c, trained, forward, accelerator, loader, evaluation, mixing, checkpoints, emit, stop_requested)
+
+
+def compiled(module: Any, compiler: str | None) -> Any:
+    """The module compiled for one shape: a kernel may depend on a shape, never on the history of calls."""
+    import torch
+
+    if compiler is not None:
+        from torch._inductor import config as inductor
+
+        inductor.cpp.cxx = (compiler,)  # pyright: ignore[reportAttributeAccessIssue]
+    return torch.compile(module, dynamic=False)
+
+
+def _interrupted(run_id: str, workspace: Workspace, exit_code: int) -> Interrupted:
+    return Interrupted(f"Stopped. Go on with: {workspace.command('resume', run_id)}", exit_code=exit_code)

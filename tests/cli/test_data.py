@@ -1,0 +1,155 @@
+"""`vitscope data …`: what is printed where, JSON keys and exit codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from vitscope.cli.app import main
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def vitscope(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """Run a command in a workspace of the test's own."""
+
+    def run(*arguments: str | Path) -> Result:
+        with pytest.raises(SystemExit) as stopped:
+            main(["--workspace", str(tmp_path / "workspace"), *map(str, arguments)])
+        return Result(int(stopped.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+def test_import_list_show(vitscope: Callable[..., Result], pictures: Path) -> None:
+    (pictures / "README.md").write_text("about")
+    imported = vitscope("data", "import", pictures, "--name", "fruit")
+    assert imported.code == 0 and "Imported 'fruit': 40 images in 3 classes." in imported.out
+    assert "1 file left out" in imported.err
+    listed = vitscope("data", "list")
+    assert listed.out.splitlines()[0].split() == ["name", "images", "classes", "imported", "source"]
+    assert listed.out.splitlines()[1].split()[:3] == ["fruit", "40", "3"]
+    shown = vitscope("data", "show", "fruit").out
+    assert "40 images in 3 classes" in shown
+    assert [line.split() for line in shown.splitlines()[-3:]] == [["apple", "16"], ["pear", "14"], ["plum", "10"]]
+
+
+def test_json_of_list_and_show(vitscope: Callable[..., Result], pictures: Path) -> None:
+    assert json.loads(vitscope("data", "list", "--json").out) == []
+    vitscope("data", "import", pictures, "--name", "fruit")
+    (row,) = json.loads(vitscope("data", "list", "--json").out)
+    assert set(row) == {"name", "source", "count", "classes", "fingerprint", "created_at"}
+    assert row["classes"] == ["apple", "pear", "plum"] and row["count"] == 40
+    described = json.loads(vitscope("data", "show", "fruit", "--json").out)
+    assert (
+        described["name"] == "fruit"
+        and described["splits"] == {"": 40}
+        and described["fingerprint"] == row["fingerprint"]
+    )
+    assert described["classes"][0] == {"name": "apple", "count": 16, "splits": {"": 16}}
+    assert set(described) == {
+        *("name", "source", "imported_at", "fingerprint", "count", "splits", "classes", "checked", "bad", "notices")
+    }
+
+
+def test_an_empty_list_says_what_to_do(vitscope: Callable[..., Result]) -> None:
+    result = vitscope("data", "list")
+    assert (
+        result.code == 0
+        and "No data set is imported yet" in result.out
+        and "data import FOLDER --name NAME" in result.out
+    )
+
+
+def test_check_of_a_clean_set_exits_0(vitscope: Callable[..., Result], pictures: Path) -> None:
+    result = vitscope("data", "check", pictures)
+    assert result.code == 0 and result.out == "pictures: 40 images, 0 bad.\n"
+
+
+def test_faults_01_02_03_17_check_names_every_bad_file_one_a_line_unwrapped(
+    vitscope: Callable[..., Result], pictures: Path
+) -> None:
+    names = ["zero.jpg", "two words " * 20 + ".jpg", "line\nbreak.jpg", "[red]x.jpg", ":cat:.jpg", "花.jpg"]
+    for name in names:
+        (pictures / "apple" / name).write_text("" if name == "zero.jpg" else "notes")
+    whole = (pictures / "pear/000.png").read_bytes()
+    (pictures / "pear/000.png").write_bytes(whole[: len(whole) // 2])
+    result = vitscope("data", "check", pictures)
+    assert result.code == 1
+    lines = result.out.splitlines()
+    assert lines[-1] == "pictures: 46 images, 7 bad."
+    folder = pictures.resolve()
+    bad = dict(line.rsplit(": ", 1) for line in lines if line.startswith(str(folder)))
+    assert len(bad) == 7
+    assert bad[f"{folder}/apple/zero.jpg"] == "an empty file (0 bytes)"
+    for name in ("two words " * 20 + ".jpg", r"line\nbreak.jpg", "[red]x.jpg", ":cat:.jpg", "花.jpg"):
+        assert bad[f"{folder}/apple/{name}"] == "not an image (5 bytes)"
+    assert "damaged" in next(line for line in lines if line.startswith(f"{folder}/pear/000.png: "))
+
+
+def test_check_json(vitscope: Callable[..., Result], pictures: Path) -> None:
+    (pictures / "apple/text.jpg").write_text("notes")
+    (pictures / "pear/copy.png").write_bytes((pictures / "apple/000.png").read_bytes())
+    result = vitscope("data", "check", pictures, "--json")
+    report = json.loads(result.out)
+    assert result.code == 1 and report["ok"] is False and report["count"] == 42
+    assert report["bad"] == [{"path": str(pictures.resolve() / "apple/text.jpg"), "reason": "not an image (5 bytes)"}]
+    (group,) = report["copies"]
+    assert (group["leak"], group["contradiction"]) == (False, True)
+    assert [(Path(f["path"]).name, f["class"]) for f in group["files"]] == [("000.png", "apple"), ("copy.png", "pear")]
+    assert set(report) == {
+        *("name", "ok", "count", "splits", "bad", "copies", "animated", "odd_sizes", "refusal", "notices")
+    }
+
+
+def test_check_tells_leaks_frames_sizes_and_refusals(
+    vitscope: Callable[..., Result], make_pictures: Callable[..., Path]
+) -> None:
+    from PIL import Image
+
+    for split in ("train", "test"):
+        folder = make_pictures({"a": 12}, split=split, size=20 if split == "test" else 24)
+    (folder / "test/a/leak.png").write_bytes((folder / "train/a/000.png").read_bytes())
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green")]
+    frames[0].save(folder / "train/a/moving.gif", save_all=True, append_images=frames[1:])
+    Image.new("RGB", (1, 300)).save(folder / "train/a/line.png")
+    result = vitscope("data", "check", folder)
+    assert result.code == 1
+    assert "The same picture in more than one split:" in result.out and "leak.png (test a)" in result.out
+    assert "1 picture of several frames, of which the first is used" in result.out
+    assert "1 picture very small or very long" in result.out and "line.png 1 × 300" in result.out
+    assert "Training would refuse this: 'pictures' holds one class only" in result.out
+
+
+def test_wrong_requests_exit_2(vitscope: Callable[..., Result], pictures: Path) -> None:
+    for arguments in (
+        ("show", "nothing"),
+        ("check", "hf:x"),
+        ("import", pictures, "--name", "../up"),
+        ("import", pictures),
+    ):
+        result = vitscope("data", *arguments)
+        assert result.code == 2 and result.out == "" and result.err
+
+
+def test_a_source_that_looks_like_an_option_is_reachable(
+    vitscope: Callable[..., Result], make_pictures: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(make_pictures({"a": 3, "b": 3}, name="-rf").parent)
+    assert "6 images in 2 classes" in vitscope("data", "show", "--", "-rf").out
+
+
+def test_columns_stay_aligned_with_wide_characters(
+    vitscope: Callable[..., Result], make_pictures: Callable[..., Path]
+) -> None:
+    lines = vitscope("data", "show", make_pictures({"花": 3, "ab": 12})).out.splitlines()[-2:]
+    assert lines == ["ab         12", "花          3"]

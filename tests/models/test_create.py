@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from vitscope.config import DataConfig, ModelConfig
+from vitscope.errors import RequestError
+from vitscope.models.create import FAMILIES, available, create_model, describe, family_of, listing
+
+TINY = {
+    "vit_tiny_patch16_224": {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2},
+    "vit_tiny_convstem": {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2},
+    "deit_tiny_patch16_224": {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2},
+    "deit3_small_patch16_224": {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2},
+    "beit_base_patch16_224": {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2},
+    "eva02_tiny_patch14_224": {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2},
+    "vit_small_patch14_dinov2": {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2},
+    "vit_small_patch14_reg4_dinov2": {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2},
+}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_every_family_is_made_small_and_takes_a_step(name: str):
+    a = describe(ModelConfig(name=name, image_size=32, kwargs=TINY[name]), DataConfig(), 5)
+    module = create_model(a.name, num_classes=5, drop_path_rate=0.1, **a.kwargs)
+    assert a.parameters == sum(p.numel() for p in module.parameters())
+    logits = module(torch.randn(2, 3, 32, 32))
+    assert logits.shape == (2, 5)
+    logits.sum().backward()
+    assert all(p.grad is not None for n, p in module.named_parameters() if "mask_token" not in n)
+
+
+def test_every_listed_model_is_of_its_family_and_exists():
+    for family in FAMILIES:
+        names = available(family)
+        assert names
+        assert all(family_of(name) == family for name in names)
+    assert len(available()) == sum(len(available(f)) for f in FAMILIES)
+    assert any(row.name == "vit_tiny_patch16_224" and row.pretrained for row in listing("vit"))
+
+
+def test_fault_37_an_unknown_model_is_told_with_the_closest():
+    with pytest.raises(RequestError, match="vit_small_patch16_224"):
+        create_model("vit_smal_patch16_224", num_classes=2)
+    with pytest.raises(RequestError, match="not of a family supported here"):
+        create_model("resnet18", num_classes=2)
+    with pytest.raises(RequestError, match="Did you mean 'deit3'"):
+        available("deit33")
+    with pytest.raises(RequestError, match="Unknown weights"):
+        describe(ModelConfig(name="vit_tiny_patch16_224.augreg_nothing"), DataConfig(), 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"image_size": 33, "kwargs": {"patch_size": 8}}, "Take 32 or 40"),
+        ({"kwargs": {"num_heads": 5}}, "cannot be created"),
+        ({"kwargs": {"embed_dims": 5}}, "Did you mean 'embed_dim'"),
+        ({"kwargs": {"img_size": 64}}, "use model.image_size"),
+        ({"kwargs": {"drop_path_rate": 0.1}}, "use model.drop_path"),
+        ({"kwargs": {"depth": "six"}}, "cannot be created"),
+    ],
+)
+def test_fault_32_sizes_and_arguments_that_do_not_fit_are_told(options: dict, says: str):
+    with pytest.raises(RequestError, match=says):
+        describe(ModelConfig(**options), DataConfig(), 3)
+
+
+def test_a_local_folder_gives_architecture_and_preprocessing(tmp_path: Path):
+    published = {
+        "input_size": [3, 56, 56],
+        "mean": [0.1, 0.2, 0.3],
+        "std": [0.4, 0.5, 0.6],
+        "interpolation": "bilinear",
+        "crop_pct": 0.8,
+    }
+    config = {
+        "architecture": "vit_tiny_patch16_224",
+        "model_args": {"patch_size": 8, "depth": 1},
+        "pretrained_cfg": published,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    a = describe(ModelConfig(name=f"local-dir:{tmp_path}", pretrained=True), DataConfig(), 3)
+    assert a.name == "vit_tiny_patch16_224"
+    assert a.kwargs == {"patch_size": 8, "depth": 1, "img_size": 56}
+    assert (a.preprocess.size, a.preprocess.mean, a.preprocess.crop_pct) == (56, (0.1, 0.2, 0.3), 0.8)
+    with pytest.raises(RequestError, match=r"config\.json: no such file"):
+        describe(ModelConfig(name="local-dir:/nowhere"), DataConfig(), 3)
+
+
+def test_the_convolutional_stem_halves_as_often_as_the_patch_size_says():
+    module = create_model(
+        "vit_tiny_convstem", num_classes=2, img_size=32, patch_size=4, embed_dim=64, depth=1, num_heads=2
+    )
+    strides = [m.stride[0] for m in module.patch_embed.proj if isinstance(m, torch.nn.Conv2d)]
+    assert strides == [2, 2, 1]
+    assert module.patch_embed(torch.randn(1, 3, 32, 32)).shape == (1, 64, 64)
+    with pytest.raises(RequestError, match="power of two"):
+        create_model("vit_tiny_convstem", num_classes=2, img_size=30, patch_size=6)

@@ -1,0 +1,163 @@
+"""A process is killed with SIGKILL at chosen and random moments; the end is an uninterrupted run's (fault 41)."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.workflows.test_resume import assert_equal, everything
+from vitscope.config import merge
+from vitscope.events import CheckpointSaved, CheckpointStarting, EpochDone, Event, StepsDone
+from vitscope.storage import runs
+from vitscope.storage.workspace import Workspace
+
+OPTIONS = {
+    "model": {"drop_path": 0.2},
+    "augment": {"mixup": 0.4},
+    "train": {"epochs": 4, "batch_size": 4, "accumulation": 2, "ema_decay": 0.9},
+    "checkpoint": {"every_steps": 3},
+}
+
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(["vitscope.workflows.resolve", "vitscope.workflows.observe", "vitscope.training.loop"])
+
+
+def never(event: Event) -> bool:
+    return False
+
+
+def kill_when(moment: Callable[[Event], bool], pause_s: float) -> Callable[[Event], None]:
+    """An observer that ends its own process the hard way."""
+
+    def observer(event: Event) -> None:
+        if isinstance(event, StepsDone):
+            time.sleep(pause_s)
+        if moment(event):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return observer
+
+
+def work(
+    source: str,
+    place: str,
+    options: dict[str, Any],
+    run_id: str | None,
+    moment: Callable[[Event], bool],
+    pause_s: float,
+):
+    import vitscope
+
+    observers = [kill_when(moment, pause_s)]
+    if run_id is None:
+        vitscope.train(source, workspace=place, observers=observers, **options)
+    else:
+        vitscope.resume(run_id, workspace=place, observers=observers)
+
+
+class Step:
+    """True when step `number` is told."""
+
+    def __init__(self, number: int):
+        self.number = number
+
+    def __call__(self, event: Event) -> bool:
+        return isinstance(event, StepsDone) and event.records[-1].step == self.number
+
+
+class Moment:
+    """True at the first event of a kind whose attributes are these."""
+
+    def __init__(self, kind: type, **attributes: object):
+        self.kind, self.attributes = kind, attributes
+
+    def __call__(self, event: Event) -> bool:
+        return isinstance(event, self.kind) and all(getattr(event, k) == v for k, v in self.attributes.items())
+
+
+def run_process(*arguments: Any, kill_after_s: float | None = None) -> int | None:
+    process = context.Process(target=work, args=arguments)
+    process.start()
+    process.join(kill_after_s if kill_after_s is not None else 120)
+    if process.is_alive():
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    return process.exitcode
+
+
+@pytest.fixture
+def whole(pictures: Path, tiny: dict, tmp_path: Path) -> dict[str, Any]:
+    import vitscope
+
+    run = vitscope.train(pictures, workspace=tmp_path / "whole", **merge(tiny, OPTIONS))
+    return everything(run)
+
+
+def only_run(place: Path) -> str:
+    (row,) = runs.list_runs(Workspace(place).database)
+    return row.id
+
+
+def finished(place: Path, run_id: str) -> dict[str, Any]:
+    from vitscope.workflows.run import Run
+
+    run = Run(run_id, place)
+    assert run.status == "finished"
+    return everything(run)
+
+
+def test_fault_41_killed_at_chosen_moments(pictures: Path, tiny: dict, tmp_path: Path, whole: dict[str, Any]):
+    """Before the first checkpoint; twice in one epoch; while saving; at an epoch's end, before and after saving."""
+    place, options = tmp_path / "killed", merge(tiny, OPTIONS)
+    per_epoch = 7  # 29 training pictures in batches of 4
+    moments: list[Callable[[Event], bool]] = [
+        Step(1),
+        Step(per_epoch + 2),
+        Step(per_epoch + 4),
+        Moment(CheckpointStarting, step=per_epoch + 5),
+        Moment(EpochDone, epoch=2),
+        Moment(CheckpointSaved, step=2 * per_epoch),
+        Moment(EpochDone, epoch=4),
+    ]
+    run_id = None
+    for moment in moments:
+        code = run_process(str(pictures), str(place), options, run_id, moment, 0.0)
+        assert code == -signal.SIGKILL, moment
+        run_id = only_run(place)
+        assert Workspace(place).live_status(Workspace(place).find_run(run_id)) == "interrupted"
+    assert run_process(str(pictures), str(place), options, run_id, never, 0.0) == 0
+    assert run_id is not None
+    assert_equal(finished(place, run_id), whole)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_fault_41_killed_at_random_moments(
+    pictures: Path, tiny: dict, tmp_path: Path, whole: dict[str, Any], seed: int
+):
+    draw, place, options = (
+        random.Random(seed),
+        tmp_path / "killed",
+        merge(tiny, OPTIONS, {"data": {"workers": 2 * (seed % 2)}}),
+    )
+    run_id, kills = None, 0
+    for _ in range(12):
+        code = run_process(str(pictures), str(place), options, run_id, never, 0.03, kill_after_s=draw.uniform(0.4, 1.6))
+        if code == 0:
+            break
+        kills += 1
+        if Workspace(place).root.exists():
+            rows = runs.list_runs(Workspace(place).database)
+            run_id = rows[0].id if rows else None
+    if code != 0:
+        assert run_process(str(pictures), str(place), options, run_id, never, 0.0) == 0
+    assert kills >= 2
+    assert_equal(finished(place, only_run(place)), whole)
