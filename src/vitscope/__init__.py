@@ -5,10 +5,15 @@ The public API, small and flat. Everything is imported on first use, so that `im
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from vitscope._version import __version__
+
+# Before torch is first imported: threads that wait for each other sleep instead of spinning. On a machine that does
+# other things too, spinning made training of a small ViT four times slower; on a quiet one it wins about 5 %.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from vitscope.config import RunConfig

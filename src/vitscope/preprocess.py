@@ -24,6 +24,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from vitscope.errors import BadImage, RequestError
 
+BAND_ROWS = 16
+SMALL_PIXELS = 100_000
 MAX_PIXELS = 178_956_970  # twice Pillow's own warning threshold: what it too calls a decompression bomb
 
 ImageLike = str | Path | bytes | Image.Image | np.ndarray
@@ -175,11 +177,29 @@ class PixelPipeline(torch.nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         p = self.preprocess
-        height, width = images.shape[1], images.shape[2]
-        pixels = images.permute(0, 3, 1, 2).float()
+        count, height, width = images.shape[0], images.shape[1], images.shape[2]
         rows = resize_matrix(height, width, p)
         columns = resize_matrix(width, height, p)
-        return p.normalize(rows @ (pixels @ columns.T))
+        lines = images.reshape(count, height, width * 3)
+        # A graph of unknown size has no loop over bands; a small picture is not worth one.
+        if torch.compiler.is_exporting() or height * width <= SMALL_PIXELS:
+            narrow = rows @ lines.float()
+        else:
+            narrow = product_in_bands(rows, lines)
+        return p.normalize(narrow.reshape(count, p.size, width, 3).permute(0, 3, 1, 2) @ columns.T)
+
+
+def product_in_bands(matrix: torch.Tensor, lines: torch.Tensor) -> torch.Tensor:
+    """`matrix @ lines.float()` without what the matrix has zeros for; (S, H) and (N, H, K) uint8 → (N, S, K).
+
+    A row of a resize matrix has weights for a few neighbouring lines only, so a band of rows needs a band of lines.
+    """
+    bands = []
+    for rows in matrix.split(BAND_ROWS):
+        used = rows.any(dim=0).nonzero()
+        first, last = int(used[0]), int(used[-1]) + 1
+        bands.append(rows[:, first:last] @ lines[:, first:last].float())
+    return torch.cat(bands, dim=1)
 
 
 def resize_matrix(length: int, other: int, p: Preprocess) -> torch.Tensor:

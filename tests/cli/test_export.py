@@ -7,7 +7,7 @@ import pytest
 
 from tests.trained import save_run, tiny_bundle
 from vitscope.cli.app import main
-from vitscope.export.formats import safetensors
+from vitscope.exporting.formats import safetensors
 from vitscope.storage.workspace import Workspace
 from vitscope.workflows.run import Run
 

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.trained import save_run, tiny_bundle
 from vitscope.data.manifest import Manifest
 from vitscope.errors import RequestError, WorkFailed
-from vitscope.export.formats import safetensors
+from vitscope.exporting.formats import safetensors
 from vitscope.storage.artifacts import sha256
 from vitscope.storage.workspace import Workspace
 from vitscope.workflows.evaluate import evaluate

@@ -9,7 +9,7 @@ import torch
 
 from tests.trained import save_run, tiny_bundle
 from vitscope.errors import RequestError
-from vitscope.export.formats import safetensors
+from vitscope.exporting.formats import safetensors
 from vitscope.models.bundle import ModelBundle
 from vitscope.storage.artifacts import point
 from vitscope.storage.runs import create_run

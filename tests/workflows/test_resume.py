@@ -135,20 +135,21 @@ def test_fault_58_a_damaged_checkpoint_is_refused_and_the_last_good_one_offered(
         vitscope.resume(run.id, epochs=4, workspace=tmp_path)
 
 
-def test_resumed_on_another_kind_of_machine_is_told(pictures: Path, tiny: dict, tmp_path: Path):
+def test_resumed_on_another_kind_of_machine_chooses_anew_and_tells(pictures: Path, tiny: dict, tmp_path: Path):
     run = vitscope.train(pictures, workspace=tmp_path, **merge(tiny, {"checkpoint": {"every_steps": 1, "keep": 9}}))
-    file = run.folder / "environment.json"
-    text = file.read_text()
-    kind = yaml.safe_load(text)["machine"]["kind"]
-    file.write_text(text.replace(kind, "a machine of another kind"))
+    environment, resolved = run.folder / "environment.json", run.folder / "config.yaml"
+    text = environment.read_text()
+    environment.write_text(text.replace(yaml.safe_load(text)["machine"]["kind"], "a machine with a GPU"))
+    resolved.write_text(resolved.read_text().replace("device: cpu", "device: cuda"))
     told: list[str] = []
-    vitscope.resume(
+    again = vitscope.resume(
         run.id,
         checkpoint="step-00000001",
         workspace=tmp_path,
         observers=[lambda e: told.append(getattr(e, "text", ""))],
     )
-    assert any("another kind of machine" in text for text in told)
+    assert again.status == "finished"
+    assert any("another kind of machine (a machine with a GPU)" in text for text in told)
 
 
 def test_a_workspace_copied_by_a_tool_that_follows_links_resumes(pictures: Path, tiny: dict, tmp_path: Path):

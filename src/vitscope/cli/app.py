@@ -5,6 +5,7 @@ A command's module is imported only when the command is called, so that `--help`
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -134,4 +135,10 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left (| head): no traceback at exit
+        sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _tell(f"Error: {error.filename or 'the output'}: no space left on the device. Make room and try again.")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as F
 
 from vitscope.config import AugmentConfig
 
@@ -36,17 +34,21 @@ class Augment:
 
     def __call__(self, picture: np.ndarray, draw: np.random.Generator) -> torch.Tensor:
         c = self.config
-        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
         box = random_box(picture.shape[0], picture.shape[1], c.crop_scale, c.crop_ratio, draw)
-        view = F.resized_crop(
-            pixels, *box, [self.size, self.size], InterpolationMode(self.interpolation), antialias=True
-        )
+        crop = picture[box.top : box.top + box.height, box.left : box.left + box.width]
+        view = resized(torch.from_numpy(np.array(crop)), self.size, self.interpolation)
         if c.shift > 0:
             reach = c.shift * self.size
             view = shifted(view, *(round(x) for x in draw.uniform(-reach, reach, 2)))
         if draw.random() < c.flip:
             view = view.flip(-1)
         return view.contiguous()
+
+
+def resized(pixels: torch.Tensor, size: int, interpolation: str) -> torch.Tensor:
+    """(H, W, 3) uint8 → (3, size, size) uint8, antialiased; the layout is the one that torch's byte kernels want."""
+    pictures = pixels.permute(2, 0, 1)[None]
+    return torch.nn.functional.interpolate(pictures, (size, size), mode=interpolation, antialias=True)[0]
 
 
 def random_box(
@@ -72,6 +74,6 @@ def random_box(
 
 def shifted(view: torch.Tensor, down: int, right: int) -> torch.Tensor:
     """(C, H, W) moved by whole pixels, the edge repeated."""
-    rows = (torch.arange(view.shape[-2]) - down).clamp(0, view.shape[-2] - 1)
-    columns = (torch.arange(view.shape[-1]) - right).clamp(0, view.shape[-1] - 1)
-    return view[..., rows[:, None], columns]
+    rows = (torch.arange(view.shape[-2]) - down).clamp_(0, view.shape[-2] - 1)
+    columns = (torch.arange(view.shape[-1]) - right).clamp_(0, view.shape[-1] - 1)
+    return view.index_select(-2, rows).index_select(-1, columns)

@@ -58,21 +58,23 @@ class TrainingViews(Dataset[Item]):
         return len(self.samples)
 
     def __getitem__(self, key: Key) -> Item:
-        index, problems = key.row, []
-        replace = draw.generator("replace", self.seed, key.epoch, self.samples.sample(index).sample_id)
-        for _ in range(REPLACEMENTS):
-            sample = self.samples.sample(index)
+        first = sample = self.samples.sample(key.row)
+        problems: list[str] = []
+        while True:
             try:
                 picture = decode(sample.path)
             except BadImage as reason:
                 problems.append(f"{sample.path}: {reason}. Another picture was used in its place.")
-                index = int(replace.integers(len(self.samples)))
+                if len(problems) == REPLACEMENTS:
+                    advice = "Run 'vitscope data check' for the list."
+                    raise WorkFailed(
+                        f"{problems[0]} So were {REPLACEMENTS - 1} chosen in its place. {advice}"
+                    ) from None
+                place = draw.generator("replace", self.seed, key.epoch, first.sample_id, len(problems))
+                sample = self.samples.sample(int(place.integers(len(self.samples))))
                 continue
             view = self.augment(picture, draw.generator("augment", self.seed, key.epoch, sample.sample_id, 0))
             return Item(view, sample.label, tuple(problems))
-        raise WorkFailed(
-            f"{problems[0]} So were {REPLACEMENTS - 1} chosen in its place. Run 'vitscope data check' for the list."
-        )
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class ModelBundle:
     def save(self, folder: Path, weights: Mapping[str, torch.Tensor] | None = None) -> None:
         """Write both files into an existing folder; `weights` replaces the module's own (a moving average)."""
         state = weights if weights is not None else self.module.state_dict()
-        save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, folder / WEIGHTS, {"format": "pt"})
+        write_weights(state, folder / WEIGHTS)
         write_json(
             folder / DESCRIPTION,
             {
@@ -77,6 +77,14 @@ class ModelBundle:
         return cls(
             module.eval(), name, kwargs, classes, Preprocess.from_dict(described["preprocess"]), described["info"]
         )
+
+
+def write_weights(state: Mapping[str, torch.Tensor], file: Path) -> None:
+    """A state dict as safetensors, readable as other new files are (safetensors makes it private to the user)."""
+    file.touch()
+    mode = file.stat().st_mode
+    save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, file, {"format": "pt"})
+    file.chmod(mode)
 
 
 def read_description(folder: Path) -> dict[str, Any]:

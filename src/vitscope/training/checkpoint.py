@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save_file
 
 from vitscope.config import CheckpointConfig
 from vitscope.errors import RequestError
-from vitscope.models.bundle import DESCRIPTION, WEIGHTS, ModelBundle, load_weights
+from vitscope.models.bundle import DESCRIPTION, WEIGHTS, ModelBundle, load_weights, write_weights
 from vitscope.storage.artifacts import new_folder, point, pointed, sha256, write_json
 from vitscope.training.ema import MovingAverage
 from vitscope.training.progress import Progress
@@ -100,8 +99,7 @@ class Checkpoints:
             weights = t.average.module.state_dict() if t.average is not None else None
             replace(t.bundle, info={**t.bundle.info, **info}).save(folder, weights)
             if t.average is not None:
-                state = t.bundle.module.state_dict()
-                save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, folder / RAW)
+                write_weights(t.bundle.module.state_dict(), folder / RAW)
             torch.save(_state(t), folder / STATE)
             write_json(folder / SUMS, {f.name: sha256(f) for f in sorted(folder.iterdir())})
         point(self.folder / "last", target)

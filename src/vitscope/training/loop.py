@@ -193,7 +193,12 @@ def save(t: Training, cadence: Cadence) -> None:
     p = t.trained.progress
     started = time.monotonic()
     t.emit(CheckpointStarting(p.step))
-    info = {"step": p.step, "epoch": p.epoch, "best_top1": p.best_top1 if math.isfinite(p.best_top1) else None}
+    info = {
+        "name": t.config.name,
+        "step": p.step,
+        "epoch": p.epoch,
+        "best_top1": p.best_top1 if math.isfinite(p.best_top1) else None,
+    }
     path = t.checkpoints.save(t.trained, info)
     seconds = time.monotonic() - started
     cadence.saved(seconds)

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vitscope.errors import RequestError, WorkFailed, unknown
-from vitscope.export import parity, proof
-from vitscope.export.formats import FORMATS, Format
+from vitscope.exporting import parity, proof
+from vitscope.exporting.formats import FORMATS, Format
 from vitscope.models.bundle import ModelBundle
 from vitscope.storage.artifacts import flush, sha256
 from vitscope.workflows.data import read

@@ -9,8 +9,8 @@ import torch
 
 from vitscope.data.manifest import Manifest
 from vitscope.errors import RequestError
-from vitscope.export import proof
-from vitscope.export.formats import safetensors
+from vitscope.exporting import proof
+from vitscope.exporting.formats import safetensors
 from vitscope.inference.onnx_runtime import OnnxPredictor
 from vitscope.inference.predictor import Predictor
 from vitscope.inference.torch_runtime import TorchPredictor

@@ -144,13 +144,15 @@ def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: P
     return Plan(final, manifest, architecture, machine, choices, (*notices, *choices.warnings))
 
 
-def as_resumed(plan: Plan, was_machine: str | None) -> Plan:
-    """The plan of a resume, with what differs from the machine on which the run began added to the notices."""
-    now = plan.machine.kind
-    if was_machine is None or was_machine == now:
-        return plan
+def resolve_resumed(resolved: Mapping[str, Any], workspace: Workspace, manifest: Path, was_machine: str) -> Plan:
+    """The plan of a resume: as it was decided, or, on another kind of machine, with the choices made anew and told."""
+    now = probe().kind
+    if was_machine == now:
+        return resolve(resolved, workspace, manifest)
+    anew = {"device": "auto", "precision": "auto", "attention": "auto", "compile": "auto", "threads": None}
+    plan = resolve(config.merge(resolved, {"train": anew}), workspace, manifest)
     told = (
-        f"This run began on another kind of machine ({was_machine}); here: {now}. It goes on, close to but not bit "
-        "for bit as there."
+        f"This run began on another kind of machine ({was_machine}); here: {now}. Device, precision and threads are "
+        "chosen anew; it goes on, close to but not bit for bit as there."
     )
     return replace(plan, notices=(*plan.notices, told))

@@ -11,8 +11,6 @@ from vitscope.storage.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-    from vitscope.models.bundle import ModelBundle
-
 
 class Run:
     """A run by id, unique id prefix, name or `latest`. Raises `RequestError` when there is none."""
@@ -49,9 +47,3 @@ class Run:
         from vitscope.metrics import recorder
 
         recorder.log(self.workspace.database, self.id, name, value, step=step, split=split)
-
-    def model(self) -> ModelBundle:
-        """Its best model (by validation)."""
-        from vitscope.workflows.load import load
-
-        return load(self.id, self.workspace)

@@ -122,13 +122,14 @@ def carry_out(
 def plan_of(folder: Path, workspace: Workspace) -> Plan:
     """The run's plan, from `config.yaml` where it was resolved before, else from `requested.yaml`; written down."""
     from vitscope.machine import environment
-    from vitscope.workflows.resolve import as_resumed, resolve
+    from vitscope.workflows.resolve import resolve, resolve_resumed
 
     resolved = folder / "config.yaml"
     if resolved.exists():
-        plan = resolve(config.read_file(resolved), workspace, folder / "manifest.parquet")
-        before = json.loads((folder / "environment.json").read_text()) if (folder / "environment.json").exists() else {}
-        return as_resumed(plan, before.get("machine", {}).get("kind"))
+        before = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+        return resolve_resumed(
+            config.read_file(resolved), workspace, folder / "manifest.parquet", before["machine"]["kind"]
+        )
     plan = resolve(config.read_file(folder / "requested.yaml"), workspace)
     write_json(folder / "environment.json", environment(plan.machine))
     plan.manifest.save(folder / "manifest.parquet", within=workspace.root)

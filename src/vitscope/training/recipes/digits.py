@@ -9,10 +9,10 @@ OPTIONS = {
         "name": "vit_tiny_convstem",
         "image_size": 32,
         "drop_path": 0.05,
-        "kwargs": {"patch_size": 8, "embed_dim": 96, "depth": 4, "num_heads": 3},
+        "kwargs": {"patch_size": 8, "embed_dim": 64, "depth": 4, "num_heads": 2},
     },
-    "optim": {"lr": 2e-3, "weight_decay": 0.05},
-    "train": {"epochs": 25, "batch_size": 64, "label_smoothing": 0.1},
+    "optim": {"lr": 3e-3, "weight_decay": 0.05},
+    "train": {"epochs": 20, "batch_size": 32, "label_smoothing": 0.1},
     "schedule": {"warmup_ratio": 0.1},
     "augment": {"crop_scale": [0.7, 1.0], "crop_ratio": [0.85, 1.18], "shift": 0.08, "flip": 0.0},
 }

@@ -7,6 +7,7 @@ need `import vitscope` first. The preprocessing is told in timm's words (input_s
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,7 @@ def write(bundle: ModelBundle, folder: Path) -> None:
         "vitscope": {"version": __version__, "info": dict(bundle.info), "sha256": {FILE: sha256(folder / FILE)}},
     }
     write_json(folder / CONFIG, config)
+    shutil.copymode(folder / CONFIG, folder / FILE)  # safetensors makes files that only their owner may read
 
 
 def read(folder: Path) -> TorchPredictor:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vitscope.errors import RequestError
-from vitscope.export import proof
+from vitscope.exporting import proof
 from vitscope.storage.artifacts import sha256
 
 

@@ -16,8 +16,8 @@ from PIL import Image
 
 from tests.trained import tiny_bundle
 from vitscope import preprocess
-from vitscope.export import parity
-from vitscope.export.formats import Exported, onnx
+from vitscope.exporting import parity
+from vitscope.exporting.formats import Exported, onnx
 from vitscope.inference.torch_runtime import TorchPredictor
 from vitscope.models.bundle import ModelBundle
 from vitscope.preprocess import PixelPipeline, Preprocess

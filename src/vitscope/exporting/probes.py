@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from vitscope.export.reference import ORIENTATION, UPRIGHT
+from vitscope.exporting.reference import ORIENTATION, UPRIGHT
 
 
 class Probe(NamedTuple):

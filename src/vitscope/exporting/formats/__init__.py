@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from vitscope.export.formats import onnx, safetensors
+from vitscope.exporting.formats import onnx, safetensors
 from vitscope.inference.predictor import Predictor
 from vitscope.models.bundle import ModelBundle
 

@@ -14,7 +14,7 @@ from vitscope.errors import RequestError
 from vitscope.storage.artifacts import sha256, write_json
 
 if TYPE_CHECKING:
-    from vitscope.export.parity import Parity
+    from vitscope.exporting.parity import Parity
 
 SUFFIX = ".parity.json"
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "safetensors", "onnx", "onnxscript", "onnxruntime")

@@ -11,7 +11,7 @@ from timm.data.config import resolve_data_config
 
 from tests.trained import tiny_bundle
 from vitscope.errors import RequestError, WorkFailed
-from vitscope.export.formats import safetensors
+from vitscope.exporting.formats import safetensors
 from vitscope.models.bundle import ModelBundle
 from vitscope.preprocess import Preprocess
 
@@ -54,6 +54,11 @@ def test_it_loads_back_as_the_bundle_it_was(exported: tuple[ModelBundle, Path]) 
     assert torch.equal(loaded.predict(picture), bundle.predict(picture))
     assert (loaded.classes, loaded.preprocess, loaded.kwargs) == (bundle.classes, bundle.preprocess, bundle.kwargs)
     assert not loaded.module.training
+
+
+def test_whoever_may_read_the_description_may_read_the_weights(exported: tuple[ModelBundle, Path]) -> None:
+    config, weights = (exported[1] / name for name in ("config.json", "model.safetensors"))
+    assert weights.stat().st_mode == config.stat().st_mode
 
 
 def test_fault_58_a_flipped_bit_is_refused(exported: tuple[ModelBundle, Path]) -> None:

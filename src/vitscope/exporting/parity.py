@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from vitscope.errors import BadImage
-from vitscope.export import probes, reference
-from vitscope.export.formats import Exported
+from vitscope.exporting import probes, reference
+from vitscope.exporting.formats import Exported
 from vitscope.inference.predictor import batches
 from vitscope.inference.torch_runtime import TorchPredictor
 from vitscope.models.bundle import ModelBundle

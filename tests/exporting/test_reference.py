@@ -10,7 +10,7 @@ from PIL import Image
 
 from vitscope import preprocess
 from vitscope.errors import BadImage
-from vitscope.export import probes, reference
+from vitscope.exporting import probes, reference
 from vitscope.preprocess import Preprocess
 
 

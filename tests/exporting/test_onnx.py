@@ -13,8 +13,8 @@ from PIL import Image
 
 from tests.trained import tiny_bundle
 from vitscope.errors import WorkFailed
-from vitscope.export import parity
-from vitscope.export.formats import FORMATS, onnx
+from vitscope.exporting import parity
+from vitscope.exporting.formats import FORMATS, onnx
 from vitscope.inference.torch_runtime import TorchPredictor
 from vitscope.models.bundle import ModelBundle
 from vitscope.preprocess import Preprocess

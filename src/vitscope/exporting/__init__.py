@@ -1,0 +1,1 @@
+"""Models in other formats, and the proof that each of them answers as the model does."""

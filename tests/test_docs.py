@@ -1,0 +1,115 @@
+"""What the README tells people to type works, and what is documented is complete."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import draw_folder
+from vitscope.cli.app import COMMANDS, main
+
+ROOT = Path(__file__).parent.parent
+LANGUAGES = ("README.md", "README.zh-CN.md")
+
+
+def blocks(file: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", file.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def commands(file: Path) -> list[list[str]]:
+    lines = [line for block in blocks(file, "console") for line in block.splitlines()]
+    assert all(line.startswith("$ ") for line in lines)
+    return [shlex.split(line[2:]) for line in lines]
+
+
+def test_both_languages_tell_the_same_commands():
+    english, chinese = (commands(ROOT / name) for name in LANGUAGES)
+    assert english == chinese
+    assert len(english) > 10
+
+
+@pytest.fixture
+def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VITSCOPE_WORKSPACE", raising=False)
+    return tmp_path
+
+
+def test_the_readmes_commands_work_in_their_order(somewhere: Path):
+    draw_folder(somewhere / "photos", {"cat": 9, "dog": 9}, size=40)
+    for i, file in enumerate((somewhere / "photos" / "cat").glob("*.png")):
+        from PIL import Image
+
+        Image.open(file).save(file.with_name(f"{i}.jpg"))
+        file.unlink()
+    for words in commands(ROOT / "README.md"):
+        if words[0] != "vitscope":
+            continue
+        with pytest.raises(SystemExit) as exit_:
+            main(words[1:])
+        assert (exit_.value.code or 0) == 0, words
+    assert (somewhere / "curves.png").stat().st_size > 10_000
+    assert {p.name for p in (somewhere / "exported").iterdir()} >= {
+        "model.onnx",
+        "model.onnx.parity.json",
+        "config.json",
+    }
+
+
+def test_the_readmes_python_works(somewhere: Path):
+    (code,) = blocks(ROOT / "README.md", "python")
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["export"].passed
+    assert list(names["run"].metrics().columns) == ["step", "epoch", "split", "name", "value", "time"]
+    names["run"].log("my_number", 0.5)
+    assert names["run"].metrics().query("name == 'my_number'")["value"].tolist() == [0.5]
+
+
+def test_links_between_documents_lead_somewhere():
+    for file in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", file.read_text(encoding="utf-8")):
+            assert (file.parent / target).exists(), f"{file.name}: {target}"
+
+
+def test_every_command_is_in_the_reference():
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert all(f"`{name}" in page for name in COMMANDS)
+
+
+def test_make_help_names_every_target():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    phony = re.search(r"^\.PHONY: (.*)$", text, re.M)
+    assert phony is not None
+    documented = set(re.findall(r"^([a-z-]+):.*## ", text, re.M))
+    assert set(phony.group(1).split()) == documented
+
+
+def test_no_address_of_a_registry_is_committed():
+    """Pins are names and versions, so that any index can serve them."""
+    for name in ("constraints.txt", "pyproject.toml", "Makefile", "scripts/setup.sh", ".ci/run"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert not re.findall(r"https?://(?!…)\S+", text), name
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell script")
+def test_setup_says_what_is_missing(tmp_path: Path):
+    import subprocess
+
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "setup.sh").write_text((ROOT / "scripts" / "setup.sh").read_text())
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool in ("bash", "dirname", "cat"):
+        (tools / tool).symlink_to(f"/bin/{tool}" if Path(f"/bin/{tool}").exists() else f"/usr/bin/{tool}")
+    done = subprocess.run(
+        ["/bin/bash", "scripts/setup.sh"], cwd=tmp_path, env={"PATH": str(tools)}, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "Python 3.11 or newer is needed" in done.stderr
+    assert "install" in done.stderr

@@ -1,0 +1,39 @@
+"""What a run would cost, against counts by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vitscope.config import merge
+from vitscope.storage.workspace import Workspace
+from vitscope.workflows.estimate import estimate
+
+
+@pytest.fixture
+def tiny_estimate(pictures: Path, tiny: dict, tmp_path: Path):
+    return estimate(merge(tiny, {"data": {"source": str(pictures)}}), Workspace(tmp_path / "ws"))
+
+
+def test_parameters_by_hand(tiny_estimate):
+    d, tokens, classes, depth = 32, 17, 3, 2
+    block = 2 * (2 * d) + (d * 3 * d + 3 * d) + (d * d + d) + (d * 4 * d + 4 * d) + (4 * d * d + d)
+    expected = (3 * 8 * 8 * d + d) + d + tokens * d + depth * block + 2 * d + (d * classes + classes)
+    assert tiny_estimate.parameters == expected
+
+
+def test_flops_by_hand(tiny_estimate):
+    d, n, classes, depth, patches = 32, 17, 3, 2, 16
+    linear = n * d * (3 * d + d + 4 * d + 4 * d)
+    attention = 2 * n * n * d
+    expected = 2 * (patches * 3 * 8 * 8 * d + depth * (linear + attention) + d * classes)
+    assert tiny_estimate.forward_flops == expected
+    assert tiny_estimate.training_flops == 3 * expected * 3 * 8 * 2  # 3 steps of 8 images, 2 epochs
+
+
+def test_sizes_are_of_the_right_order(tiny_estimate):
+    assert tiny_estimate.checkpoint_bytes == 4 * tiny_estimate.parameters * 3  # weights and AdamW's two moments
+    assert 4 * 4 * tiny_estimate.parameters < tiny_estimate.memory_bytes < 20e6
+    assert tiny_estimate.step_s > 0
+    assert tiny_estimate.total_s > 6 * tiny_estimate.step_s
