@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import os
 import re
 import shlex
@@ -53,12 +56,50 @@ def test_the_readmes_commands_work_in_their_order(somewhere: Path):
         with pytest.raises(SystemExit) as exit_:
             main(words[1:])
         assert (exit_.value.code or 0) == 0, words
+    assert_keys_documented(somewhere)
     assert (somewhere / "curves.png").stat().st_size > 10_000
     assert {p.name for p in (somewhere / "exported").iterdir()} >= {
         "model.onnx",
         "model.onnx.parity.json",
         "config.json",
     }
+
+
+def assert_keys_documented(place: Path) -> None:
+    """Every key that a `--json` really holds is in its row of docs/cli.md."""
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").partition("## `--json`")[2]
+    for words in (
+        ["runs", "list"],
+        ["runs", "show", "first"],
+        ["data", "list"],
+        ["data", "show", "photos"],
+        ["data", "check", "photos"],
+        ["evaluate", "first"],
+        ["predict", "first", "photos/cat"],
+        ["models", "available", "--family", "eva"],
+        ["doctor"],
+    ):
+        out = io.StringIO()
+        with pytest.raises(SystemExit), contextlib.redirect_stdout(out):
+            main([*words, "--json"])
+        name = " ".join(words[:2]) if words[0] in ("runs", "data", "models") else words[0]
+        (row,) = re.findall(rf"^\| `{name}` \| (.*) \|$", page, re.M)
+        documented = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", row))))
+        if name == "runs show":
+            documented |= set(
+                re.findall(r"\w+", " ".join(re.findall(r"^\| `runs list` \| a list of `([^`]*)`", page, re.M)))
+            )
+        missing = {key for key in keys(json.loads(out.getvalue())) if key.isidentifier()} - documented
+        assert not missing, (name, missing)
+
+
+def keys(value: Any) -> set[str]:
+    """All keys of nested JSON; those of `splits` and the like are names of the data's own."""
+    if isinstance(value, list):
+        return set().union(*(keys(item) for item in value))
+    if not isinstance(value, dict):
+        return set()
+    return set(value) | set().union(*(keys(item) for name, item in value.items() if name != "splits"))
 
 
 def test_the_readmes_python_works(somewhere: Path):

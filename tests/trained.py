@@ -52,3 +52,8 @@ def save_run(workspace: Workspace, bundle: ModelBundle, pictures: Path, name: st
     manifest = prepare(DataConfig(source=str(pictures)), workspace).manifest
     manifest.save(folder / "manifest.parquet", within=workspace.root)
     return Run(row.id, workspace)
+
+
+def answer(bundle: ModelBundle, image: Path) -> torch.Tensor:
+    """(C,) probabilities of one picture, the shortest way."""
+    return bundle.probabilities(bundle.preprocess(image)[None])[0]

@@ -16,11 +16,14 @@ from vitscope._version import __version__
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
+    from vitscope import events
+    from vitscope.analysis.evaluation import Evaluation
     from vitscope.config import RunConfig
+    from vitscope.errors import Interrupted, RequestError, ViTScopeError, WorkFailed
     from vitscope.models.bundle import ModelBundle
     from vitscope.storage.workspace import Workspace
     from vitscope.workflows.evaluate import evaluate
-    from vitscope.workflows.export import export
+    from vitscope.workflows.export import ExportResult, export
     from vitscope.workflows.load import load
     from vitscope.workflows.predict import Prediction, predict
     from vitscope.workflows.resume import resume
@@ -28,13 +31,20 @@ if TYPE_CHECKING:
     from vitscope.workflows.train import train
 
 __all__ = [
+    "Evaluation",
+    "ExportResult",
+    "Interrupted",
     "ModelBundle",
     "Prediction",
+    "RequestError",
     "Run",
     "RunConfig",
+    "ViTScopeError",
+    "WorkFailed",
     "Workspace",
     "__version__",
     "evaluate",
+    "events",
     "export",
     "load",
     "predict",
@@ -43,6 +53,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Evaluation": "vitscope.analysis.evaluation",
+    "ExportResult": "vitscope.workflows.export",
+    "Interrupted": "vitscope.errors",
+    "RequestError": "vitscope.errors",
+    "ViTScopeError": "vitscope.errors",
+    "WorkFailed": "vitscope.errors",
+    "events": "vitscope",
     "ModelBundle": "vitscope.models.bundle",
     "Prediction": "vitscope.workflows.predict",
     "Run": "vitscope.workflows.run",
@@ -60,7 +77,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'vitscope' has no attribute '{name}'")
-    value = getattr(import_module(_HOMES[name]), name)
+    home = _HOMES[name]
+    value = import_module(f"vitscope.{name}") if home == "vitscope" else getattr(import_module(home), name)
     globals()[name] = value
     return value
 

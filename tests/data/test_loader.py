@@ -71,11 +71,15 @@ def test_evaluation_keeps_the_order_and_leaves_bad_pictures_out(manifest: Manife
     assert batches[0].images.dtype == torch.float32
 
 
-def test_when_every_picture_is_bad_it_is_told(manifest: Manifest):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_when_every_picture_is_bad_it_is_told(manifest: Manifest, workers: int):
     for i in range(len(manifest)):
         manifest.sample(i).path.write_bytes(b"bad")
-    with pytest.raises(WorkFailed, match="data check"):
-        next(loader(manifest).epoch(0))
+    batches = loader(manifest, workers)
+    with pytest.raises(WorkFailed, match=r"not an image \(3 bytes\).*data check") as error:
+        next(batches.epoch(0))
+    batches.close()
+    assert "Traceback" not in str(error.value)
 
 
 def test_workers_are_chosen_by_the_size_of_files(manifest: Manifest):

@@ -51,7 +51,8 @@ def test_it_loads_back_as_the_bundle_it_was(exported: tuple[ModelBundle, Path]) 
     bundle, folder = exported
     loaded = safetensors.load(folder)
     picture = np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8)
-    assert torch.equal(loaded.predict(picture), bundle.predict(picture))
+    fed = bundle.preprocess(picture)[None]
+    assert torch.equal(loaded.probabilities(fed), bundle.probabilities(fed))
     assert (loaded.classes, loaded.preprocess, loaded.kwargs) == (bundle.classes, bundle.preprocess, bundle.kwargs)
     assert not loaded.module.training
 

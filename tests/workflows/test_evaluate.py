@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
-from tests.trained import FRUITS, save_run, tiny_bundle
+from tests.trained import FRUITS, answer, save_run, tiny_bundle
 from vitscope.data.manifest import Manifest
 from vitscope.errors import RequestError, WorkFailed
 from vitscope.models.bundle import ModelBundle
@@ -39,7 +39,7 @@ def by_hand(bundle: ModelBundle, run: Run, split: str) -> tuple[np.ndarray, np.n
     table = Manifest.load(run.folder / "manifest.parquet").table.to_pylist()
     files = [Path(row["path"]) for row in table if row["split"] == split]
     labels = [bundle.classes.index(file.parent.name) for file in files]
-    return np.array(labels), np.stack([bundle.predict(file).numpy() for file in files])
+    return np.array(labels), np.stack([answer(bundle, file).numpy() for file in files])
 
 
 @pytest.mark.parametrize("split", ["test", "val", "train"])
@@ -106,7 +106,7 @@ def test_fault_27_other_data_are_matched_by_class_name(
     assert found.classes == FRUITS
     assert [one.count for one in found.per_class] == [4, 0, 6]
     expected = {
-        name: [bundle.predict(f).argmax().item() for f in sorted((other / name).iterdir())]
+        name: [answer(bundle, f).argmax().item() for f in sorted((other / name).iterdir())]
         for name in ("apple", "plum")
     }
     assert found.per_class[0].correct == expected["apple"].count(0)

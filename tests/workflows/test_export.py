@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.trained import save_run, tiny_bundle
+from tests.trained import answer, save_run, tiny_bundle
 from vitscope.data.manifest import Manifest
 from vitscope.errors import RequestError, WorkFailed
 from vitscope.exporting.formats import safetensors
@@ -189,5 +189,5 @@ def test_of_a_bundle_in_memory_with_other_images(pictures: Path, tmp_path: Path)
     assert result.report["images"] == 40
     assert result.report["data"] == {"source": "pictures", "split": ""}
     assert torch.equal(
-        load(result.path).predict(pictures / "apple" / "000.png"), bundle.predict(pictures / "apple" / "000.png")
+        answer(load(result.path), pictures / "apple" / "000.png"), answer(bundle, pictures / "apple" / "000.png")
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from pathlib import Path
@@ -175,3 +176,15 @@ def test_an_onnx_file_has_no_module(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").touch()
     with pytest.raises(RequestError, match="without a module to load"):
         load(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("argument", [{"checkpoint_path": "/etc/passwd"}, {"pretrained": True}, {"num_classes": 9}])
+def test_a_foreign_description_cannot_speak_to_the_factory(tmp_path: Path, argument: dict) -> None:
+    """Neither files nor downloads by way of a bundle's arguments (fault 59)."""
+    tiny_bundle().save(tmp_path)
+    file = tmp_path / "bundle.json"
+    described = json.loads(file.read_text())
+    described["architecture"]["kwargs"] |= argument
+    file.write_text(json.dumps(described))
+    with pytest.raises(RequestError, match="no argument of the architecture"):
+        load(tmp_path)

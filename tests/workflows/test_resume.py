@@ -12,7 +12,8 @@ import yaml
 
 import vitscope
 from vitscope.config import merge
-from vitscope.errors import RequestError
+from vitscope.errors import Interrupted, RequestError
+from vitscope.training import loop
 from vitscope.training.checkpoint import Checkpoints
 
 ALL_LEVERS = {
@@ -100,7 +101,10 @@ def test_resume_after_a_second_interruption_in_the_same_epoch(pictures: Path, ti
 
 
 def test_a_finished_run_is_trained_further_as_a_child(pictures: Path, tiny: dict, tmp_path: Path):
-    run = vitscope.train(pictures, workspace=tmp_path / "ws", **tiny)
+    """With a constant rate the child ends bit for bit where one run of as many epochs does."""
+    constant = {"schedule": {"name": "constant", "warmup_ratio": 0.0}, "model": {"drop_path": 0.2}}
+    options = merge(tiny, constant, {"train": {"ema_decay": 0.9}})
+    run = vitscope.train(pictures, workspace=tmp_path / "ws", **options)
     before = run.metrics()
     with pytest.raises(RequestError, match="--epochs"):
         vitscope.resume(run.id, workspace=tmp_path / "ws")
@@ -111,14 +115,97 @@ def test_a_finished_run_is_trained_further_as_a_child(pictures: Path, tiny: dict
     assert child.workspace.find_run(child.id).parent == run.id
     assert run.metrics().equals(before)
     steps = child.metrics().query("split == 'train' and name == 'loss'")["step"]
-    per_epoch = before["step"].max() // 2
-    assert steps.min() == 2 * per_epoch + 1
-    assert steps.max() == 3 * per_epoch
+    assert (steps.min(), steps.max()) == (7, 9)
+    whole = vitscope.train(pictures, workspace=tmp_path / "whole", **merge(options, {"train": {"epochs": 3}}))
+    one, other = (Checkpoints(r.folder / "checkpoints").load() for r in (child, whole))
+    assert_equal(
+        (one.weights, one.average, one.state["optimizer"]), (other.weights, other.average, other.state["optimizer"])
+    )
+
+
+def test_a_child_of_a_run_that_stopped_early_trains(pictures: Path, tiny: dict, tmp_path: Path):
+    options = merge(tiny, {"train": {"epochs": 30, "early_stop_epochs": 1}, "optim": {"lr": 1e-12}})
+    run = vitscope.train(pictures, workspace=tmp_path, **options)
+    done = int(run.metrics()["step"].max())
+    child = vitscope.resume(run.id, epochs=60, workspace=tmp_path)
+    assert int(child.metrics()["step"].max()) > done
+
+
+def test_a_child_that_was_half_made_is_not_taken_for_a_new_run(pictures: Path, tiny: dict, tmp_path: Path):
+    run = vitscope.train(pictures, workspace=tmp_path, **tiny)
+    child = vitscope.resume(run.id, epochs=3, workspace=tmp_path)
+    (child.folder / "config.yaml").unlink()
+    with pytest.raises(RequestError, match="stopped while it was made from its parent"):
+        vitscope.resume(child.id, workspace=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["best", "last"])
+def test_going_back_to_a_pointer_removes_nothing_that_is_needed(pictures: Path, tiny: dict, tmp_path: Path, name: str):
+    run = vitscope.train(pictures, workspace=tmp_path / "ws", **merge(tiny, ALL_LEVERS))
+    whole = everything(run)
+    again = vitscope.resume(run.id, checkpoint=name, workspace=tmp_path / "ws")
+    assert_equal(everything(again), whole)
+    with pytest.raises(RequestError, match="no checkpoint"):
+        vitscope.resume(run.id, checkpoint="../../other/checkpoints/step-00000001", workspace=tmp_path / "ws")
+
+
+def test_stopped_again_and_again_while_evaluating(
+    pictures: Path, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The step's checkpoint exists unevaluated; however often that happens, the run goes on from it."""
+    options = merge(tiny, ALL_LEVERS, {"checkpoint": {"every_steps": None}})
+    whole = everything(vitscope.train(pictures, workspace=tmp_path / "whole", **options))
+    real, stops = loop.validate, []
+
+    def stopped(*arguments: Any) -> Any:
+        if len(stops) < 3:
+            stops.append(1)
+            return None  # as when a stop is requested in the middle
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "validate", stopped)
+    with pytest.raises(Interrupted):
+        vitscope.train(pictures, workspace=tmp_path / "ws", **options)
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            vitscope.resume("latest", workspace=tmp_path / "ws")
+    again = everything(vitscope.resume("latest", workspace=tmp_path / "ws"))
+    again["best"], whole["best"] = again["best"].removesuffix("-evaluated"), whole["best"].removesuffix("-evaluated")
+    assert_equal(again, whole)
+
+
+def test_a_failure_before_training_leaves_a_resumed_run_as_it_was(
+    pictures: Path, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = vitscope.train(pictures, workspace=tmp_path, **merge(tiny, ALL_LEVERS))
+    folders = [p.name for p in Checkpoints(run.folder / "checkpoints").all()]
+    with monkeypatch.context() as broken, pytest.raises(OSError, match="no loader today"):
+        broken.setattr(
+            "vitscope.data.loader.TrainingLoader.__init__", lambda *_: (_ for _ in ()).throw(OSError("no loader today"))
+        )
+        vitscope.resume(run.id, checkpoint="step-00000003", workspace=tmp_path)
+    assert [p.name for p in Checkpoints(run.folder / "checkpoints").all()] == folders
+    vitscope.resume(run.id, workspace=tmp_path)
+    steps = run.metrics().query("split == 'train' and name == 'loss'")["step"].tolist()
+    assert steps == list(range(1, 10))
+
+
+def test_pictures_that_change_while_a_run_rests_are_told(pictures: Path, tiny: dict, tmp_path: Path):
+    run = vitscope.train(pictures, workspace=tmp_path, **merge(tiny, ALL_LEVERS))
+    next(pictures.rglob("*.png")).touch()
+    told: list[str] = []
+    vitscope.resume(
+        run.id,
+        checkpoint="step-00000003",
+        workspace=tmp_path,
+        observers=[lambda e: told.append(getattr(e, "text", ""))],
+    )
+    assert any("1 picture of 40 changed or vanished since the run began" in text for text in told)
 
 
 def test_an_unknown_checkpoint_is_told_with_those_there_are(pictures: Path, tiny: dict, tmp_path: Path):
     run = vitscope.train(pictures, workspace=tmp_path, **tiny)
-    with pytest.raises(RequestError, match=r"no such checkpoint.*step-0000"):
+    with pytest.raises(RequestError, match=r"no checkpoint 'step-00009999'.*step-0000"):
         vitscope.resume(run.id, checkpoint="step-00009999", workspace=tmp_path)
 
 

@@ -112,6 +112,22 @@ def test_fault_43_ctrl_c_twice_stops_at_once_and_stays_resumable(pictures: Path,
     assert second.exit_code() == 143, second.text
 
 
+def test_a_second_ctrl_c_stops_now_and_the_first_too_while_there_is_nothing_to_save():
+    from vitscope.workflows.stop import StopSignals
+
+    with StopSignals() as stop:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.exit_code == 143
+    with StopSignals() as stop:
+        stop.is_graceful = True
+        signal.raise_signal(signal.SIGINT)
+        assert stop.requested()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert stop.exit_code == 130
+
+
 def test_fault_46_a_second_process_is_refused(pictures: Path, tmp_path: Path):
     place = tmp_path / "ws"
     first = Command(place, "train", str(pictures), "--epochs", "4000", *FLAGS)
@@ -134,6 +150,10 @@ def test_a_wrong_request_leaves_nothing_behind(pictures: Path, tmp_path: Path, c
         ("--set", "model.kwargs={dept: 2}"): "Did you mean 'depth'",
         ("--device", "cuda:7"): "--device auto",
         ("--pretrained", "--init", "latest"): "choose one",
+        ("--init", "no_such_run"): "no_such_run",
+        ("--set", "model.kwargs={checkpoint_path: x}"): "no argument of the architecture",
+        ("--set", "model.kwargs={num_classes: 5}"): "no argument of the architecture",
+        ("--early-stop", "3", "--set", "data.val_fraction=0"): "no validation split",
     }.items():
         with pytest.raises(SystemExit) as exit_:
             main(["--workspace", str(tmp_path / "ws"), "train", str(pictures), *arguments])

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from vitscope.text import shown
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -57,14 +59,18 @@ def say(text: str) -> None:
     """A line for a person on standard output; never wrapped, no markup or :emoji: in it means anything."""
     from rich.text import Text
 
-    console().print(Text(text), soft_wrap=True)
+    console().print(Text(_harmless(text)), soft_wrap=True)
 
 
 def warn(text: str) -> None:
     """A line for a person on standard error."""
     from rich.text import Text
 
-    error_console().print(Text(text, style="yellow"), soft_wrap=True)
+    error_console().print(Text(_harmless(text), style="yellow"), soft_wrap=True)
+
+
+def _harmless(text: str) -> str:
+    return "\n".join(shown(line) for line in text.split("\n"))
 
 
 def print_json(value: Any) -> None:

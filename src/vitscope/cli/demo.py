@@ -2,54 +2,80 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import time
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitscope.cli.console import open_workspace, say, settings
 
+if TYPE_CHECKING:
+    from vitscope.storage.workspace import Workspace
+    from vitscope.workflows.demo import Demo
+
 
 def command(
     ctx: typer.Context,
     exit_: Annotated[bool, typer.Option("--exit", help="End when the export is proven (for scripts).")] = False,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
 ) -> None:
     """Train a small ViT on the embedded digits, draw its charts, export it, prove the export, classify a picture."""
     from vitscope.cli.progress import TrainingProgress, clock
     from vitscope.workflows.demo import demo
 
+    workspace = open_workspace(ctx)
     say("Training a small Vision Transformer from scratch on 1,797 handwritten digits (32×32 pixels).")
     began = time.monotonic()
     with TrainingProgress(settings(ctx).verbosity < 0) as progress:
         made = demo(
-            open_workspace(ctx),
+            workspace,
             observers=[progress],
-            started=lambda run: say(f"Run {run.name} ({run.id}) in {run.folder}"),
+            started=lambda run: say(f"Run {run.name} ({run.id}) in {_near(run.folder)}"),
         )
+    _report(made, clock(progress.seconds))
+    say(f"All of it    in {clock(time.monotonic() - began)}")
+    if not exit_:
+        _suggest(made, workspace)
+
+
+def _report(made: Demo, trained_in: str) -> None:
     low, high = made.evaluation.top1_interval
-    say("")
     interval = f"95 % interval {low:.1%} to {high:.1%}"
-    say(f"Trained      in {clock(progress.seconds)}; test accuracy {made.evaluation.top1:.2%} ({interval})")
+    say(f"\nTrained      in {trained_in}; test accuracy {made.evaluation.top1:.2%} ({interval})")
     for chart in made.charts:
-        say(f"Chart        {chart}")
+        say(f"Chart        {_near(chart)}")
     for export in made.exports:
-        say(f"Export       {export.path}")
         found = export.report
         worst = max(found["measured"]["probability"], found["measured"]["probability_reference"])
-        compared = f"{found['images']} pictures, largest difference of probability {worst:.1e}"
-        say(f"  proof      {export.proof_path}: {'passed' if export.passed else 'FAILED'}, {compared}")
+        say(f"Export       {_near(export.path)}")
+        say(f"  proven     on {found['images']} pictures: probabilities differ by {worst:.0e} at most")
+        say(f"  proof      {_near(export.proof_path)}")
     p = made.prediction
-    say(f"Prediction   {p.path}: '{p.label}' with probability {p.probability:.3f}; it is a '{made.truth}'")
-    say(f"All of it    in {clock(time.monotonic() - began)}")
-    say("")
+    right = "right" if p.label == made.truth else f"wrong, it is a {made.truth}"
+    say(f"Prediction   {_near(made.picture)} is a {p.label} with probability {p.probability:.3f} ({right})")
+
+
+def _suggest(made: Demo, workspace: Workspace) -> None:
     run = made.run.id
-    say("What to try next:")
-    for line in (
-        f"vitscope runs show {run}                      what was recorded",
-        f"vitscope evaluate {run}                       accuracy, per class, confusion",
-        f"vitscope plot {run} -o curves.png             the curves for a paper",
-        "vitscope train FOLDER                           your own pictures: a folder of class folders",
-        "vitscope doctor                                 what this machine has and lacks",
-    ):
-        say(f"  {line}")
+    suggestions = {
+        workspace.command("runs", "show", run): "what was recorded",
+        workspace.command("evaluate", run): "accuracy, per class, confusion",
+        workspace.command("plot", run, "-o", "curves.png"): "the curves for a paper",
+        workspace.command("train", "FOLDER"): "your own pictures: a folder of class folders",
+        workspace.command("doctor"): "what this machine has and lacks",
+    }
+    width = max(map(len, suggestions))
+    say("\nWhat to try next:")
+    if shutil.which("vitscope") is None and (activate := Path(sys.prefix) / "bin" / "activate").is_file():
+        say(f"  {'source ' + str(_near(activate)):{width}}  puts the command on your path")
+    for line, meaning in suggestions.items():
+        say(f"  {line:{width}}  {meaning}")
+
+
+def _near(path: Path) -> Path:
+    """Relative to where the person is, when it lies below."""
+    here = Path.cwd()
+    return Path(os.path.relpath(path, here)) if path.is_relative_to(here) else path

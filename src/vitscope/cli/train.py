@@ -35,7 +35,8 @@ def command(
         put(named, path, value)
     workspace = open_workspace(ctx)
     if dry_run:
-        from vitscope.workflows.estimate import estimate, lines
+        from vitscope.cli.dry_run import lines
+        from vitscope.workflows.estimate import estimate
         from vitscope.workflows.train import request
 
         for text in lines(estimate(request(source, config, set_ or (), named), workspace), workspace):

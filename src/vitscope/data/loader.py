@@ -66,10 +66,7 @@ class TrainingViews(Dataset[Item]):
             except BadImage as reason:
                 problems.append(f"{sample.path}: {reason}. Another picture was used in its place.")
                 if len(problems) == REPLACEMENTS:
-                    advice = "Run 'vitscope data check' for the list."
-                    raise WorkFailed(
-                        f"{problems[0]} So were {REPLACEMENTS - 1} chosen in its place. {advice}"
-                    ) from None
+                    return Item(None, sample.label, tuple(problems))  # `TrainingLoader` raises, in the main process
                 place = draw.generator("replace", self.seed, key.epoch, first.sample_id, len(problems))
                 sample = self.samples.sample(int(place.integers(len(self.samples))))
                 continue
@@ -124,9 +121,15 @@ class TrainingLoader:
         )
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches `start`, `start + 1`, … of one epoch (counted from 0)."""
+        """The batches `start`, `start + 1`, … of one epoch (counted from 0). Raises `WorkFailed` when all is bad."""
         self._plan.epoch, self._plan.start = epoch, start
-        return iter(self._loader)
+        for batch in self._loader:
+            if len(batch.labels) < self.batch_size:
+                raise WorkFailed(
+                    f"{batch.problems[0]} So were {REPLACEMENTS - 1} more, chosen in its place. "
+                    "Run 'vitscope data check' for the list."
+                )
+            yield batch
 
     def close(self) -> None:
         """End the worker processes, which ignore the signal that the interpreter would end them with."""

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vitscope.errors import RequestError
+from vitscope.storage.artifacts import flush
 
 SPLITS = ("train", "val", "test")
 
@@ -137,6 +138,21 @@ class Manifest:
             digest.update(f"{row[0]} {row[1]} {row[2]}\n".encode())
         return digest.hexdigest()
 
+    def changed(self) -> list[str]:
+        """Paths whose file is gone, or has another size or modification time than when it was indexed."""
+        found = []
+        for path, size, time in zip(
+            *(self.table[c].to_pylist() for c in ("path", "size_bytes", "mtime_ns")), strict=True
+        ):
+            try:
+                now = Path(path).stat()
+            except OSError:
+                found.append(path)
+                continue
+            if (now.st_size, now.st_mtime_ns) != (size, time):
+                found.append(path)
+        return found
+
     def save(self, file: Path, within: Path | None = None) -> None:
         """Write Parquet, atomically. Paths below `within` are kept relative to `file`, so that the whole may move."""
         paths = self.table["path"].to_pylist()
@@ -148,6 +164,7 @@ class Manifest:
         temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
         try:
             pq.write_table(table, temporary)
+            flush(temporary)
             temporary.replace(file)
         finally:
             temporary.unlink(missing_ok=True)

@@ -70,15 +70,16 @@ class Parity:
     images: int
     measured: list[Measured]
     left_out: list[str] = field(default_factory=list)
+    wanted: int = 1  # real pictures without which the proof says too little
 
     @property
     def passed(self) -> bool:
-        return self.images > 0 and all(one.passed for one in self.measured)
+        return self.images >= max(1, self.wanted) and all(one.passed for one in self.measured)
 
     @property
     def worst(self) -> dict[str, float]:
         """The largest difference of each kind."""
-        return {name: float(np.max([one.differences[name] for one in self.measured])) for name in LIMITS}
+        return {name: float(np.max([one.differences[name] for one in self.measured], initial=0.0)) for name in LIMITS}
 
     @property
     def failures(self) -> list[str]:
@@ -88,6 +89,8 @@ class Parity:
             for name, value in self.worst.items()
             if not value <= LIMITS[name]
         ]
+        if self.images < max(1, self.wanted):
+            found.append(f"only {self.images} of {self.wanted} pictures could be compared")
         if changed := sum(not one.same_top1 for one in self.measured):
             found.append(f"the most probable class changes for {changed} of {len(self.measured)} pictures")
         return found
@@ -99,6 +102,7 @@ class Parity:
             "passed": self.passed,
             "failures": self.failures,
             "images": self.images,
+            "images_wanted": self.wanted,
             "probes": len(self.measured) - self.images,
             "left_out": self.left_out,
             "limits": {**LIMITS, "tie": TIE},
@@ -126,10 +130,11 @@ class _Shown(NamedTuple):
 def prove(bundle: ModelBundle, exported: Exported, files: Iterable[Path], count: int = PICTURES) -> Parity:
     """Compare on the first `count` of `files` that are pictures, and on probes made from the first of them."""
     left_out: list[str] = []
-    real = _real(files, bundle.preprocess, left_out)
+    every = list(files)
+    real = _real(every, bundle.preprocess, left_out)
     first = next(real, None)
     if first is None:
-        return Parity(0, [], left_out)
+        return Parity(0, [], left_out, min(count, len(every)))
     with TemporaryDirectory() as scratch:
         tried = probes.make(first.picture, bundle.preprocess.size, Path(scratch))
         shown = chain([first], islice(real, count - 1), (_show(name, file, bundle.preprocess) for name, file in tried))
@@ -138,7 +143,10 @@ def prove(bundle: ModelBundle, exported: Exported, files: Iterable[Path], count:
             for batch in batches(shown, BATCH_SIZE, lambda item: item.picture.nbytes)
             for one in _compare(bundle, exported, batch)
         ]
-    return Parity(len(measured) - len(tried), measured, left_out)
+    # Files that are no pictures are forgiven, up to a half; files that are gone are not.
+    gone = sum(not file.exists() for file in every)
+    wanted = min(count, max(len(every) - len(left_out) + gone, -(-len(every) // 2)))
+    return Parity(len(measured) - len(tried), measured, left_out, wanted)
 
 
 def _real(files: Iterable[Path], p: Preprocess, left_out: list[str]) -> Iterator[_Shown]:

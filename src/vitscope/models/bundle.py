@@ -17,13 +17,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from vitscope.errors import RequestError
-from vitscope.models.create import create_model
-from vitscope.preprocess import ImageLike, Preprocess
+from vitscope.models.create import check_arguments, create_model
+from vitscope.preprocess import Preprocess
 from vitscope.storage.artifacts import sha256, write_json
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "bundle.json"
+PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")  # can carry code
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,6 @@ class ModelBundle:
         """(B, 3, S, S) float32 as `preprocess` makes them → (B, C) float32."""
         with torch.inference_mode():
             return self.module(images).float().softmax(dim=-1)
-
-    def predict(self, image: ImageLike) -> torch.Tensor:
-        """(C,) probabilities of one picture."""
-        device = next(self.module.parameters()).device
-        return self.probabilities(self.preprocess(image)[None].to(device))[0].cpu()
 
     def save(self, folder: Path, weights: Mapping[str, torch.Tensor] | None = None) -> None:
         """Write both files into an existing folder; `weights` replaces the module's own (a moving average)."""
@@ -71,6 +67,7 @@ class ModelBundle:
         weights = load_weights(folder / WEIGHTS, described["sha256"].get(WEIGHTS))
         classes = tuple(described["classes"])
         name, kwargs = described["architecture"]["name"], described["architecture"]["kwargs"]
+        check_arguments(name, kwargs)
         module = create_model(name, num_classes=len(classes), **kwargs)
         check_weights(module, weights, str(folder / WEIGHTS))
         module.load_state_dict(weights)
@@ -111,7 +108,7 @@ def load_weights(file: Path, expected_sha256: str | None = None) -> dict[str, to
 
     Raises `RequestError` for a missing, damaged or altered file, and for formats that can carry code.
     """
-    if file.suffix.lower() in (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"):
+    if file.suffix.lower() in PICKLES:
         raise RequestError(
             f"{file}: files of this kind can carry code that runs when they are loaded, so they are refused. "
             "Save the weights as safetensors (safetensors.torch.save_file(model.state_dict(), 'model.safetensors'))."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -27,6 +27,26 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "eva": ("eva02_", "eva_"),
     "dinov2": ("dinov2",),
 }
+
+
+# Arguments of timm's factory rather than of a model: what they do (loading files, downloading, counting classes) is
+# decided elsewhere, and never by what a foreign file says.
+FACTORY_ARGUMENTS = frozenset(
+    {
+        "cache_dir",
+        "checkpoint_path",
+        "exportable",
+        "features_only",
+        "in_chans",
+        "no_jit",
+        "num_classes",
+        "pretrained",
+        "pretrained_cfg",
+        "pretrained_cfg_overlay",
+        "pretrained_strict",
+        "scriptable",
+    }
+)
 
 
 def family_of(name: str) -> str | None:
@@ -105,7 +125,9 @@ def describe(c: ModelConfig, d: DataConfig, num_classes: int) -> Architecture:
     """
     name, own_kwargs = base_name(c.name), dict(c.kwargs)
     if c.name.startswith("local-dir:"):
-        own_kwargs = {**local_config(c.name).get("model_args", {}), **own_kwargs}
+        given = local_config(c.name).get("model_args", {})
+        own_kwargs = {k: v for k, v in given.items() if k not in FACTORY_ARGUMENTS} | own_kwargs
+    check_arguments(name, c.kwargs)
     for argument, option in {"img_size": "image_size", "drop_path_rate": "drop_path", "drop_rate": "dropout"}.items():
         if argument in c.kwargs:
             raise RequestError(f"model.kwargs.{argument}: use model.{option} instead.")
@@ -180,6 +202,12 @@ def _check_patches(name: str, module: torch.nn.Module, size: int) -> None:
                 f"model.image_size: {size} is not a multiple of the patch size {side} of {name}. "
                 f"Take {lower or upper} or {upper}."
             )
+
+
+def check_arguments(name: str, kwargs: Mapping[str, Any]) -> None:
+    """Raise `RequestError` for an argument that would speak to timm's factory rather than to the architecture."""
+    if wrong := sorted(FACTORY_ARGUMENTS & kwargs.keys()):
+        raise RequestError(f"Model '{name}': '{wrong[0]}' is no argument of the architecture and cannot be set here.")
 
 
 def arguments_of(name: str) -> list[str]:

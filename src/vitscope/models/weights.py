@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from vitscope.errors import RequestError, ViTScopeError
-from vitscope.models.bundle import check_weights
+from vitscope.models.bundle import WEIGHTS, check_weights
 from vitscope.models.create import Architecture, create_model
 
 
@@ -24,10 +24,8 @@ def published_module(name: str, a: Architecture, num_classes: int, **training: A
 
     Raises `RequestError` that names the cache and how to bring weights by hand when they cannot be had.
     """
-    if name.startswith("local-dir:") and not any(
-        Path(name.removeprefix("local-dir:")).expanduser().glob("*.safetensors")
-    ):
-        raise RequestError(f"{name}: no .safetensors file in this folder.")
+    if name.startswith("local-dir:") and not (Path(name.removeprefix("local-dir:")).expanduser() / WEIGHTS).is_file():
+        raise RequestError(f"{name}: no {WEIGHTS} in this folder (files of other kinds can carry code: not loaded).")
     try:
         return create_model(_expanded(name), num_classes=num_classes, pretrained=True, **a.kwargs, **training)
     except ViTScopeError:

@@ -155,6 +155,11 @@ class Workspace:
             )
 
 
+def as_workspace(workspace: Workspace | str | Path | None) -> Workspace:
+    """A workspace as callers give it: itself, its folder, or None for the usual one."""
+    return workspace if isinstance(workspace, Workspace) else Workspace(workspace)
+
+
 def _is_held(file: Path) -> bool:
     from filelock import FileLock, Timeout
 

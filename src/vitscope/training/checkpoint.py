@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from typing import Any, NamedTuple
 
 import torch
 
-from vitscope.config import CheckpointConfig
 from vitscope.errors import RequestError
 from vitscope.models.bundle import DESCRIPTION, WEIGHTS, ModelBundle, load_weights, write_weights
 from vitscope.storage.artifacts import new_folder, point, pointed, sha256, write_json
@@ -26,6 +24,7 @@ from vitscope.training.ema import MovingAverage
 from vitscope.training.progress import Progress
 
 RAW, STATE, SUMS = "raw.safetensors", "state.pt", "sums.json"
+EVALUATED = "-evaluated"  # of an epoch's end, where the state before its evaluation was saved too
 FORMAT = 1
 
 
@@ -58,8 +57,9 @@ class Trained:
         for name, value in snapshot.state["progress"].items():
             setattr(self.progress, name, value)
         torch.set_rng_state(snapshot.state["generators"]["cpu"])
-        if torch.cuda.is_available() and snapshot.state["generators"]["cuda"]:
-            torch.cuda.set_rng_state_all(snapshot.state["generators"]["cuda"])
+        cuda = snapshot.state["generators"]["cuda"]
+        if len(cuda) == torch.cuda.device_count():  # else it is another kind of machine, which was told
+            torch.cuda.set_rng_state_all(cuda)
 
 
 class Checkpoints:
@@ -67,6 +67,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int = 2):
         self.folder, self.keep = folder, keep
+        self._superseded: list[Path] = []
 
     @property
     def last(self) -> Path | None:
@@ -92,9 +93,21 @@ class Checkpoints:
 
     def save(self, t: Trained, info: dict[str, Any]) -> Path:
         """Write the checkpoint of the current step; `best` follows `progress.best_step`."""
+        self._remove(self._superseded)
+        self._superseded = []
         target = self.folder / f"step-{t.progress.step:08d}"
-        if target.exists():  # saved after the epoch's last step, before its evaluation: that one stays valid meanwhile
-            target = target.with_name(f"{target.name}-evaluated")
+        if target.exists() and t.progress.step_in_epoch == 0:
+            # Saved after the epoch's last step, before its evaluation: that one stays valid meanwhile.
+            target = target.with_name(f"{target.name}{EVALUATED}")
+        if not target.exists():  # else the very same state is there already
+            self._write(t, info, target)
+        point(self.folder / "last", target)
+        if t.progress.best_step == t.progress.step and t.progress.step_in_epoch == 0:
+            point(self.folder / "best", target)
+        self._prune()
+        return target
+
+    def _write(self, t: Trained, info: dict[str, Any], target: Path) -> None:
         with new_folder(target) as folder:
             weights = t.average.module.state_dict() if t.average is not None else None
             replace(t.bundle, info={**t.bundle.info, **info}).save(folder, weights)
@@ -102,29 +115,24 @@ class Checkpoints:
                 write_weights(t.bundle.module.state_dict(), folder / RAW)
             torch.save(_state(t), folder / STATE)
             write_json(folder / SUMS, {f.name: sha256(f) for f in sorted(folder.iterdir())})
-        point(self.folder / "last", target)
-        if t.progress.best_step == t.progress.step:
-            point(self.folder / "best", target)
-        self._prune()
-        return target
 
     def _prune(self) -> None:
         kept = {p.name for p in (*self.all()[-self.keep :], self.last, self.best) if p is not None}
         self._remove(p for p in self.all() if p.name not in kept)
 
-    def go_back_to(self, folder: Path, best_step: int | None) -> None:
-        """Make `folder` the last checkpoint: later ones are superseded by what is trained from here on."""
-        point(self.folder / "last", folder)
-        best = [
-            p
-            for p in self.all()
-            if best_step is not None and p.name.startswith(f"step-{best_step:08d}") and p.name <= folder.name
-        ]
-        if best:
-            point(self.folder / "best", best[-1])
-        else:
-            (self.folder / "best").unlink(missing_ok=True)
-        self._remove(p for p in self.all() if p.name > folder.name)
+    def go_back_to(self, snapshot: Snapshot) -> None:
+        """Make the snapshot's checkpoint the last one. Later ones are superseded; they go when the next is saved."""
+        point(self.folder / "last", snapshot.folder)
+        if (best := self.best) is None or best.name > snapshot.folder.name:
+            step = snapshot.state["progress"]["best_step"]
+            older = [
+                p for p in self.all() if p.name.startswith(f"step-{step or 0:08d}") and p.name <= snapshot.folder.name
+            ]
+            if step is not None and older:
+                point(self.folder / "best", older[-1])
+            else:
+                (self.folder / "best").unlink(missing_ok=True)
+        self._superseded = [p for p in self.all() if p.name > snapshot.folder.name]
         for leftover in self.folder.glob(".*"):  # of a process that was killed while writing or removing
             shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink()
 
@@ -135,10 +143,11 @@ class Checkpoints:
 
     def load(self, name: str | None = None) -> Snapshot:
         """Read `last`, or the checkpoint called `name`. Raises `RequestError`; for a damaged one with the last good."""
-        folder = self.last if name is None else self.folder / name
-        if folder is None or not folder.is_dir():
+        named = {p.name: p for p in self.all()} | {"last": self.last, "best": self.best}
+        folder = named.get(name or "last")
+        if folder is None:
             raise RequestError(
-                f"{self.folder / (name or 'last')}: no such checkpoint. "
+                f"{self.folder}: no checkpoint '{name or 'last'}'. "
                 f"There are: {', '.join(p.name for p in self.all()) or 'none'}."
             )
         if wrong := damaged(folder):
@@ -156,6 +165,16 @@ class Checkpoints:
         if (folder / RAW).exists():
             return Snapshot(folder, state["progress"]["step"], load_weights(folder / RAW), saved, state)
         return Snapshot(folder, state["progress"]["step"], saved, None, state)
+
+
+def copy(snapshot: Snapshot, target: Path, **progress: Any) -> None:
+    """A checkpoint of another run that goes on from `snapshot`, with parts of its progress changed."""
+    with new_folder(target) as folder:
+        for file in snapshot.folder.iterdir():
+            shutil.copy2(file, folder / file.name)
+        state = {**snapshot.state, "progress": {**snapshot.state["progress"], **progress}}
+        torch.save(state, folder / STATE)
+        write_json(folder / SUMS, {f.name: sha256(f) for f in sorted(folder.iterdir()) if f.name != SUMS})
 
 
 def damaged(folder: Path) -> str | None:
@@ -182,37 +201,3 @@ def _state(t: Trained) -> dict[str, Any]:
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         },
     }
-
-
-class Cadence:
-    """When to save: by steps, or after `every_s` or 2 % of the run (the sooner), never costing more than its share."""
-
-    SHARE_OF_RUN = 0.02
-
-    def __init__(self, config: CheckpointConfig, total_steps: int):
-        self.config, self.total_steps = config, total_steps
-        self.started = self.saved_at = time.monotonic()
-        self.steps = 0
-        self.cost_s = 0.0
-
-    def interval_s(self) -> float:
-        """Seconds between two saves, by what a step and a save have taken so far."""
-        per_step = (time.monotonic() - self.started) / max(1, self.steps)
-        wanted = min(self.config.every_s, self.SHARE_OF_RUN * per_step * self.total_steps)
-        return max(wanted, self.cost_s / self.config.max_overhead)
-
-    def due(self, step: int) -> bool:
-        """To be asked after every step."""
-        self.steps += 1
-        if self.config.every_steps is not None and step % self.config.every_steps == 0:
-            return True
-        return time.monotonic() - self.saved_at >= self.interval_s()
-
-    def due_after_epoch(self, epoch: int) -> bool:
-        """To be asked after every epoch (counted from 1)."""
-        affordable = time.monotonic() - self.saved_at >= self.cost_s / self.config.max_overhead
-        return epoch % self.config.every_epochs == 0 and affordable
-
-    def saved(self, seconds: float) -> None:
-        """Tell that a save has just taken `seconds`."""
-        self.cost_s, self.saved_at = seconds, time.monotonic()

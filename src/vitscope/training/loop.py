@@ -32,7 +32,8 @@ from vitscope.events import (
     RunStarted,
     StepsDone,
 )
-from vitscope.training.checkpoint import Cadence, Checkpoints, Trained
+from vitscope.training.cadence import Cadence
+from vitscope.training.checkpoint import Checkpoints, Trained
 from vitscope.training.meter import StepMeter, memory_in_use_gb
 from vitscope.training.mixing import Mixing, soft_cross_entropy_sum
 from vitscope.training.schedule import lr_factor
@@ -68,7 +69,7 @@ class Training:
 def fit(t: Training) -> Outcome:
     """Train from `t.trained.progress` to the end, or to the step in which a stop is requested."""
     p, epochs = t.trained.progress, t.config.train.epochs
-    meter = StepMeter(p, t.accelerator.device)
+    meter = StepMeter(t.accelerator.device)
     cadence = Cadence(t.config.checkpoint, t.total_steps)
     t.emit(RunStarted(p.step, t.total_steps, epochs, t.loader.steps_per_epoch))
 
@@ -76,7 +77,7 @@ def fit(t: Training) -> Outcome:
         for batch in t.loader.epoch(p.epoch, start=p.step_in_epoch):
             tell_problems(t, batch)
             measured = train_step(t, batch)
-            meter.add(images=len(batch.labels), **measured._asdict())
+            meter.add(p, images=len(batch.labels), **measured._asdict())
             if meter.is_full:
                 report(t, meter)
             if t.stop_requested():
@@ -93,7 +94,12 @@ def fit(t: Training) -> Outcome:
         if is_best is None:
             save(t, cadence)
             return "interrupted"
-        if is_best or p.epoch == epochs or stops_early(t) or cadence.due_after_epoch(p.epoch):
+        if (
+            (is_best and "val" in t.evaluation)
+            or p.epoch == epochs
+            or stops_early(t)
+            or cadence.due_after_epoch(p.epoch)
+        ):
             save(t, cadence)
         meter.pause()
     return "finished"
@@ -142,18 +148,23 @@ def train_step(t: Training, batch: Batch) -> Measured:
 
 
 def report(t: Training, meter: StepMeter) -> None:
-    """Tell the steps that are not told yet. Raises `WorkFailed` on a loss that is no number, before it is saved."""
-    records = meter.read()
-    if not records:
+    """Count and tell the steps not told yet. Raises `WorkFailed` on a loss or gradient that is no number.
+
+    That is always before a checkpoint is written, so what broke is never saved.
+    """
+    readings = meter.read()
+    if not readings:
         return
-    t.emit(StepsDone(records))
-    for record in records:
-        if not math.isfinite(record.loss):
+    for reading in readings:
+        t.trained.progress.add_step(reading.record.loss, reading.correct, reading.images)
+    t.emit(StepsDone(tuple(reading.record for reading in readings)))
+    for record, *_ in readings:
+        if not (math.isfinite(record.loss) and math.isfinite(record.grad_norm)):
             last = t.checkpoints.last
             raise WorkFailed(
-                f"The loss became {record.loss} in step {record.step} (epoch {record.epoch + 1}, learning rate "
-                f"{record.lr:.2e}). "
-                f"Try a lower --lr, a longer warm-up (--set schedule.warmup_ratio=0.2) or --precision fp32. "
+                f"The loss became {record.loss:g} and its gradient's norm {record.grad_norm:g} in step {record.step} "
+                f"(epoch {record.epoch + 1}, learning rate {record.lr:.2e}). Try a lower --lr, a longer warm-up "
+                f"(--set schedule.warmup_ratio=0.2) or --precision fp32. "
                 f"The last good checkpoint is {last.name if last else 'none'}."
             )
 

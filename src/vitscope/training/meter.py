@@ -22,11 +22,18 @@ class _Pending(NamedTuple):
     scalars: torch.Tensor  # (3,): mean loss, gradient norm, correct
 
 
-class StepMeter:
-    """Keeps device scalars until `read`, which counts them into `progress` in the order of the steps."""
+class Reading(NamedTuple):
+    """A step's record, and the images of it and how many were classified right."""
 
-    def __init__(self, progress: Progress, device: torch.device):
-        self.progress = progress
+    record: StepRecord
+    images: int
+    correct: int
+
+
+class StepMeter:
+    """Keeps device scalars until they are read."""
+
+    def __init__(self, device: torch.device):
         self.bulk = 1 if device.type == "cpu" else BULK_STEPS
         self._pending: list[_Pending] = []
         self._last_at = time.perf_counter()
@@ -36,9 +43,9 @@ class StepMeter:
         self._last_at = time.perf_counter()
 
     def add(
-        self, *, images: int, lr: float, loss: torch.Tensor, grad_norm: torch.Tensor, correct: torch.Tensor
+        self, p: Progress, *, images: int, lr: float, loss: torch.Tensor, grad_norm: torch.Tensor, correct: torch.Tensor
     ) -> None:
-        p = self.progress
+        """Note the step that `p` has just finished."""
         scalars = torch.stack([loss.detach().float(), grad_norm.detach().float(), correct.float()])
         self._pending.append(_Pending(p.step, p.epoch, images, lr, scalars))
 
@@ -46,8 +53,8 @@ class StepMeter:
     def is_full(self) -> bool:
         return len(self._pending) >= self.bulk
 
-    def read(self) -> tuple[StepRecord, ...]:
-        """The records of the steps since the last read."""
+    def read(self) -> tuple[Reading, ...]:
+        """The steps since the last read, in order."""
         if not self._pending:
             return ()
         values = torch.stack([p.scalars for p in self._pending]).tolist()
@@ -55,8 +62,8 @@ class StepMeter:
         images_per_s = sum(p.images for p in self._pending) / elapsed
         records = []
         for pending, (loss, grad_norm, correct) in zip(self._pending, values, strict=True):
-            self.progress.add_step(loss, int(correct), pending.images)
-            records.append(StepRecord(pending.step, pending.epoch, loss, pending.lr, grad_norm, images_per_s))
+            record = StepRecord(pending.step, pending.epoch, loss, pending.lr, grad_norm, images_per_s)
+            records.append(Reading(record, pending.images, int(correct)))
         self._pending.clear()
         self._last_at = time.perf_counter()
         return tuple(records)

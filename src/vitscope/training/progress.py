@@ -42,5 +42,9 @@ class Progress:
             self.epochs_since_best += 1
         return better
 
+    def forget_best(self) -> None:
+        """Start the search for the best anew: the checkpoint that held it is gone."""
+        self.best_step, self.best_top1, self.best_loss = None, float("-inf"), float("inf")
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

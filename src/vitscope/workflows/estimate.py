@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +11,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vitscope.models.weights import new_module
 from vitscope.storage.workspace import DATA_COPIES, Workspace
-from vitscope.text import size
 from vitscope.training.mixing import soft_cross_entropy_sum
 from vitscope.workflows.resolve import Plan, resolve
 
@@ -115,31 +114,3 @@ def timed_step(plan: Plan) -> float:
             torch.cuda.synchronize(device)
         best = min(best, time.perf_counter() - started)
     return best * plan.config.train.batch_size / images
-
-
-def lines(e: Estimate, workspace: Workspace) -> Iterator[str]:
-    """The estimate for people: the resolved description first, then what it costs."""
-    plan, c = e.plan, e.plan.config
-    yield c.to_yaml().rstrip()
-    yield ""
-    counts = " + ".join(f"{len(plan.manifest.of_split(split)):,} {split}" for split in ("train", "val", "test"))
-    yield f"Data         {counts} images, {len(plan.classes)} classes"
-    forward = f"{e.forward_flops / 1e9:.2f} GFLOP an image forward"
-    yield f"Model        {plan.architecture.name}: {e.parameters:,} parameters, {forward}"
-    yield f"Training     {plan.total_steps:,} steps of {c.train.batch_size} images, {e.training_flops / 1e15:.3g} PFLOP"
-    yield f"Memory       about {size(e.memory_bytes)} for weights, optimizer and one part of the batch"
-    free = workspace.free_bytes
-    enough = "" if free > e.disk_bytes else " — NOT ENOUGH"
-    made_of = f"{c.checkpoint.keep + 2} checkpoints of {size(e.checkpoint_bytes)}, {DATA_COPIES}× the data"
-    yield f"Disk         about {size(e.disk_bytes)} ({made_of}); {size(free)} free{enough}"
-    yield f"Time         about {_time(e.total_s)} here ({e.step_s:.2f} s a step, loading of pictures not counted)"
-    for reason in plan.choices.reasons:
-        yield f"Machine      {reason}"
-    for notice in plan.notices:
-        yield f"Note         {notice}"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -11,10 +11,11 @@ from vitscope.data.manifest import SPLITS, Manifest
 from vitscope.errors import BadImage, RequestError, WorkFailed, unknown
 from vitscope.inference.predictor import Predictor, answers
 from vitscope.models.bundle import ModelBundle
+from vitscope.storage.workspace import as_workspace
 from vitscope.text import count, some
 from vitscope.visualization.style import check_format
 from vitscope.workflows.data import read_split, split_counts
-from vitscope.workflows.load import ModelRef, WorkspaceRef, as_workspace, locate, open_predictor, own_manifest
+from vitscope.workflows.load import ModelRef, WorkspaceRef, locate, open_predictor, own_manifest
 
 BATCH_SIZE = 64
 

@@ -15,8 +15,9 @@ from vitscope.exporting import parity, proof
 from vitscope.exporting.formats import FORMATS, Format
 from vitscope.models.bundle import ModelBundle
 from vitscope.storage.artifacts import flush, sha256
+from vitscope.storage.workspace import as_workspace
 from vitscope.workflows.data import read
-from vitscope.workflows.load import ModelRef, WorkspaceRef, as_workspace, load, locate, own_manifest
+from vitscope.workflows.load import ModelRef, WorkspaceRef, load, locate, own_manifest
 
 EXPORTS = "exports"
 FAILED = ".failed"

@@ -14,9 +14,9 @@ from vitscope.exporting.formats import safetensors
 from vitscope.inference.onnx_runtime import OnnxPredictor
 from vitscope.inference.predictor import Predictor
 from vitscope.inference.torch_runtime import TorchPredictor
-from vitscope.models.bundle import DESCRIPTION, WEIGHTS, ModelBundle, load_weights, read_description
+from vitscope.models.bundle import DESCRIPTION, PICKLES, WEIGHTS, ModelBundle, load_weights, read_description
 from vitscope.storage.artifacts import pointed, sha256
-from vitscope.storage.workspace import Workspace
+from vitscope.storage.workspace import Workspace, as_workspace
 from vitscope.training.checkpoint import Checkpoints
 from vitscope.workflows.run import Run
 
@@ -24,7 +24,6 @@ ModelRef = str | Path | Run | ModelBundle
 WorkspaceRef = Workspace | str | Path | None
 
 CHECKPOINTS, MANIFEST = "checkpoints", "manifest.parquet"
-PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 ONNX = ".onnx"
 
 
@@ -36,10 +35,6 @@ def load(model: ModelRef, workspace: WorkspaceRef = None) -> ModelBundle:
     when it is damaged, or when it is in a format that can carry code.
     """
     return model if isinstance(model, ModelBundle) else locate(model, workspace).load()
-
-
-def as_workspace(workspace: WorkspaceRef) -> Workspace:
-    return workspace if isinstance(workspace, Workspace) else Workspace(workspace)
 
 
 @dataclass(frozen=True)

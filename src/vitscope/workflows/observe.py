@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -66,7 +66,9 @@ class LogFile:
         self._stream.close()
 
     def __call__(self, event: Event) -> None:
-        if (text := line(event)) is not None:
+        if (text := line(event)) is None:
+            return
+        with suppress(OSError):  # a full disk: the log is never worth a run
             self._stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
 

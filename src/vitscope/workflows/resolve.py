@@ -17,12 +17,14 @@ from vitscope.data.loader import choose_workers
 from vitscope.data.manifest import Manifest
 from vitscope.errors import RequestError, unknown
 from vitscope.machine import Choices, Machine, choose, probe
-from vitscope.models.create import Architecture, describe
+from vitscope.models.create import Architecture, check_name, describe
 from vitscope.storage.workspace import Workspace
+from vitscope.text import count, some
 from vitscope.training.optim import OPTIMIZERS
 from vitscope.training.recipes import RECIPES
 from vitscope.training.schedule import SCHEDULES
 from vitscope.workflows.data import prepare
+from vitscope.workflows.load import locate
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def check_names(c: RunConfig) -> None:
             raise unknown(
                 {"recipe": "recipe", "optim.name": "optimizer", "schedule.name": "schedule"}[option], value, table
             )
+    check_name(c.model.name)
     if c.model.pretrained and c.model.init is not None:
         raise RequestError("--pretrained and --init both give the first weights: choose one.")
     if c.model.new_head and c.model.init is None:
@@ -102,11 +105,19 @@ def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: P
         raise RequestError("data.source: name the pictures to train on: a folder, 'digits', or an imported data set.")
     if manifest_file is not None:
         manifest, notices = Manifest.load(manifest_file), []
+        if changed := manifest.changed():
+            notices.append(
+                f"{count(len(changed), 'picture')} of {len(manifest):,} changed or vanished since the run began "
+                f"({some(changed)}): what follows is not what it would have been."
+            )
     else:
+        notices_of_init = check_init(c.model.init, workspace)
         prepared = prepare(c.data, workspace)
-        manifest, notices = prepared.manifest, list(prepared.notices)
+        manifest, notices = prepared.manifest, [*notices_of_init, *prepared.notices]
     architecture = describe(c.model, c.data, len(manifest.classes))
 
+    if c.train.early_stop_epochs and len(manifest.of_split("val")) == 0:
+        raise RequestError("train.early_stop_epochs: there is no validation split by which to stop early.")
     training = manifest.of_split("train")
     batch_size = min(c.train.batch_size, len(training))
     if batch_size < c.train.batch_size:
@@ -142,6 +153,19 @@ def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: P
     }
     final = config.build(c.model_dump(mode="json"), decided)
     return Plan(final, manifest, architecture, machine, choices, (*notices, *choices.warnings))
+
+
+def check_init(init: str | None, workspace: Workspace) -> list[str]:
+    """Raise `RequestError` where there are no such first weights; returns what to tell of them."""
+    if init is None:
+        return []
+    if Path(init).is_file():
+        return [
+            f"The classes that {init} was trained for are not known: its head is kept as if they were those of the "
+            "data in the same order. --new-head starts with a new one."
+        ]
+    locate(init, workspace)
+    return []
 
 
 def resolve_resumed(resolved: Mapping[str, Any], workspace: Workspace, manifest: Path, was_machine: str) -> Plan:

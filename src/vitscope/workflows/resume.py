@@ -11,7 +11,7 @@ from vitscope.errors import RequestError
 from vitscope.events import Observer
 from vitscope.storage import runs
 from vitscope.storage.artifacts import point, write_atomically
-from vitscope.storage.workspace import Workspace
+from vitscope.storage.workspace import Workspace, as_workspace
 from vitscope.workflows.run import Run
 from vitscope.workflows.train import begin, carry_out
 
@@ -33,10 +33,17 @@ def resume(
         RequestError: no such run or checkpoint, the run is finished, or another process is training it.
         WorkFailed, Interrupted: as `train`.
     """
-    place = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
+    place = as_workspace(workspace)
     row = place.find_run(ref)
     if epochs is not None:
-        return carry_out(_child(row, epochs, checkpoint, place).id, place, observers=observers, started=started)
+        with place.lock_run(row.id):  # nobody trains the parent, or removes its checkpoints, meanwhile
+            child = _child(row, epochs, checkpoint, place)
+        return carry_out(child.id, place, observers=observers, started=started)
+    if row.parent is not None and not (place.run_folder(row.id) / "config.yaml").exists():
+        raise RequestError(
+            f"Run {row.name} ({row.id}) was stopped while it was made from its parent. Make it anew: "
+            f"{place.command('resume', row.parent, '--epochs', 'N')}"
+        )
     if row.status == "finished" and checkpoint is None:
         raise RequestError(
             f"Run {row.name} ({row.id}) is finished. To train it further as a new run: "
@@ -46,7 +53,7 @@ def resume(
 
 
 def _child(parent: runs.RunRow, epochs: int, checkpoint: str | None, place: Workspace) -> runs.RunRow:
-    from vitscope.training.checkpoint import Checkpoints
+    from vitscope.training.checkpoint import Checkpoints, copy
 
     folder = place.run_folder(parent.id)
     if not (folder / "config.yaml").exists():
@@ -61,15 +68,16 @@ def _child(parent: runs.RunRow, epochs: int, checkpoint: str | None, place: Work
     resolved = config.read_file(folder / "config.yaml")
     config.put(resolved, "train.epochs", epochs)
     child = begin(resolved, place, parent=parent.id)
-    runs.update_run(place.database, child.id, best=parent.best, test=parent.test)
     own = place.run_folder(child.id)
     for name in ("environment.json", "manifest.parquet"):
         shutil.copy2(folder / name, own / name)
     (own / "checkpoints").mkdir()
-    shutil.copytree(snapshot.folder, own / "checkpoints" / snapshot.folder.name)
+    copy(snapshot, own / "checkpoints" / snapshot.folder.name, epochs_since_best=0)
     best = checkpoints.best  # it stays the one to beat
-    if best is not None and best.name < snapshot.folder.name:
-        shutil.copytree(best, own / "checkpoints" / best.name)
+    if best is not None and best.name <= snapshot.folder.name:
+        runs.update_run(place.database, child.id, best=parent.best, test=parent.test)
+        if best.name != snapshot.folder.name:
+            shutil.copytree(best, own / "checkpoints" / best.name)
     point(own / "checkpoints" / "last", own / "checkpoints" / snapshot.folder.name)
     write_atomically(own / "config.yaml", config.build(resolved).to_yaml())
     return child

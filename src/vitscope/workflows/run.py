@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitscope.storage import runs
-from vitscope.storage.workspace import Workspace
+from vitscope.storage.workspace import Workspace, as_workspace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +16,7 @@ class Run:
     """A run by id, unique id prefix, name or `latest`. Raises `RequestError` when there is none."""
 
     def __init__(self, ref: str = "latest", workspace: Workspace | str | Path | None = None):
-        self.workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
+        self.workspace = as_workspace(workspace)
         self.id: str = self.workspace.find_run(ref).id
 
     def __repr__(self) -> str:

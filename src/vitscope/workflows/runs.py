@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,9 @@ from vitscope.storage.workspace import LOCK, Workspace
 
 if TYPE_CHECKING:
     from vitscope.storage.runs import RunRow
+
+
+CHECKPOINT = re.compile(r"step-(\d+)(-evaluated)?")  # as training/checkpoint.py names them; importing it is slow
 
 
 def list_runs(workspace: Workspace) -> list[dict[str, Any]]:
@@ -97,12 +101,12 @@ def _checkpoints(folder: Path) -> list[dict[str, Any]]:
     return [
         {
             "name": path.name,
-            "step": int(path.name.removeprefix("step-")),
+            "step": int(found[1]),
             **{name: target == path.resolve() for name, target in target_of.items()},
             "size_bytes": sum(file.stat().st_size for file in path.iterdir()),
         }
         for path in sorted(folder.glob("step-*"))
-        if path.name.removeprefix("step-").isdigit() and path.is_dir()
+        if (found := CHECKPOINT.fullmatch(path.name)) and path.is_dir()
     ]
 
 

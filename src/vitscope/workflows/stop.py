@@ -14,6 +14,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self.is_graceful = False  # while there is nothing to save, the first signal stops at once
         self._before: dict[int, Any] = {}
 
     @property
@@ -34,7 +35,8 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _handle(self, number: int, _: FrameType | None) -> None:
-        if self.signal is not None and number == signal.SIGINT:
+        if not self.is_graceful or (self.signal is not None and number == signal.SIGINT):
+            self.signal = self.signal or number
             raise KeyboardInterrupt
         self.signal = number
         word = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"

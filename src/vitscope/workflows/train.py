@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitscope import config
-from vitscope.errors import Interrupted, RequestError
+from vitscope.errors import Interrupted, RequestError, ViTScopeError
 from vitscope.events import Bus, Notice, Observer, RunEnded
 from vitscope.storage import runs
 from vitscope.storage.artifacts import write_atomically, write_json
-from vitscope.storage.workspace import Workspace
+from vitscope.storage.workspace import Workspace, as_workspace
 from vitscope.workflows.run import Run
 from vitscope.workflows.stop import StopSignals
 
@@ -53,7 +53,7 @@ def train(
         WorkFailed: training could not go on (a loss that is no number, …); what was done is kept.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint is saved and the run can be resumed.
     """
-    place = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
+    place = as_workspace(workspace)
     requested = request(source, config_file, assignments, options)
     row = begin(requested, place)
     return carry_out(row.id, place, observers=observers, started=started)
@@ -84,7 +84,7 @@ def begin(requested: Mapping[str, Any], workspace: Workspace, parent: str | None
     source = asked.data.source or ""
     row = runs.create_run(
         workspace.database,
-        name=asked.name or Path(source).name or source,
+        name=asked.name or Path(source).absolute().name or source,
         source=source,
         model=asked.model.name,
         parent=parent,
@@ -106,17 +106,23 @@ def carry_out(
     """Train the run from its last checkpoint (or the named one), or from the start where there is none."""
     folder = workspace.run_folder(run_id)
     with workspace.lock_run(run_id), StopSignals() as stop:
-        is_new = not (folder / "config.yaml").exists()
+        is_new, has_begun = not (folder / "config.yaml").exists(), False
+
+        def begun(run: Run) -> None:
+            nonlocal has_begun
+            has_begun = True
+            started(run)
+
         try:
             plan = plan_of(folder, workspace)
-            return _train(run_id, plan, workspace, stop, observers, started, checkpoint)
+            return _train(run_id, plan, workspace, stop, observers, begun, checkpoint)
         except RequestError:
-            if is_new:  # nothing was trained: leave nothing behind
+            if is_new and not has_begun:  # nothing was trained: leave nothing behind
                 runs.remove_run(workspace.database, run_id)
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         except KeyboardInterrupt:
-            raise _interrupted(run_id, workspace, 130) from None
+            raise _interrupted(run_id, workspace, stop.exit_code) from None
 
 
 def plan_of(folder: Path, workspace: Workspace) -> Plan:
@@ -153,6 +159,8 @@ def _train(
     run, folder = Run(run_id, workspace), workspace.run_folder(run_id)
     checkpoints = Checkpoints(folder / "checkpoints", plan.config.checkpoint.keep)
     snapshot = checkpoints.load(checkpoint) if checkpoint is not None or checkpoints.last is not None else None
+    if snapshot is not None:
+        checkpoints.go_back_to(snapshot)  # before the attempt is recorded, which supersedes what came after
     database = workspace.database
     with ExitStack() as closing:
         bus = Bus()
@@ -167,6 +175,7 @@ def _train(
             started(run)
             for text in plan.notices:
                 bus(Notice(text, "warning", progress.step))
+            stop.is_graceful = True
             try:
                 outcome = fit(training)
             finally:
@@ -179,7 +188,10 @@ def _train(
             raise
         finally:
             bus(RunEnded(step, status, reason))
-            runs.end_attempt(database, run_id, attempt, status, reason)
+            try:
+                runs.end_attempt(database, run_id, attempt, status, reason)
+            except ViTScopeError as error:  # the weights are safe; the row will say "interrupted"
+                bus.warn(f"The run's end could not be recorded. {error}")
     if status == "interrupted":
         raise _interrupted(run_id, workspace, stop.exit_code)
     return run
@@ -196,6 +208,7 @@ def assemble(
     """The parts of the loop as the plan says, at the snapshot's state or at the beginning."""
     import torch
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
 
     from vitscope.data.augment import Augment
     from vitscope.data.loader import TrainingLoader, TrainingViews, evaluation_loader
@@ -214,6 +227,7 @@ def assemble(
     torch.manual_seed(c.seed)
 
     device = torch.device(choices.device)
+    AcceleratorState._reset_state(reset_partial_state=True)  # else a process could train in one precision only
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if choices.precision == "bf16" else "no")
     module = initial_module(c, a, plan.classes, workspace, resumed=snapshot is not None).to(device)
     if choices.attention == "unfused":
@@ -236,7 +250,8 @@ def assemble(
     torch.manual_seed(c.seed)  # whatever the weights came from, the generator of drop path begins the same
     if snapshot is not None:
         trained.restore(snapshot)
-        checkpoints.go_back_to(snapshot.folder, trained.progress.best_step)
+        if checkpoints.best is None:
+            trained.progress.forget_best()
     loader = TrainingLoader(views, c.train.batch_size, c.data.workers or 0)
     return Training(c, trained, forward, accelerator, loader, evaluation, mixing, checkpoints, emit, stop_requested)
 

@@ -21,7 +21,7 @@ from vitscope._version import __version__
 from vitscope.errors import RequestError, WorkFailed
 from vitscope.inference.torch_runtime import TorchPredictor
 from vitscope.models.bundle import ModelBundle, check_weights, load_weights
-from vitscope.models.create import create_model
+from vitscope.models.create import check_arguments, create_model
 from vitscope.preprocess import Preprocess
 from vitscope.storage.artifacts import sha256, write_json
 
@@ -84,6 +84,7 @@ def load(folder: Path) -> ModelBundle:
     """The folder as a bundle, its sum checked. Raises `RequestError` when it is damaged or not such an export."""
     described = read_config(folder)
     weights = load_weights(folder / FILE, described.sha256)
+    check_arguments(described.architecture, described.kwargs)
     module = create_model(described.architecture, num_classes=len(described.classes), **described.kwargs)
     check_weights(module, weights, str(folder / FILE))
     module.load_state_dict(weights)
