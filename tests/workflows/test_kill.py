@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.workflows.test_resume import assert_equal, everything
@@ -100,6 +101,42 @@ def whole(pictures: Path, tiny: dict, tmp_path: Path) -> dict[str, Any]:
 
     run = vitscope.train(pictures, workspace=tmp_path / "whole", **merge(tiny, OPTIONS))
     return everything(run)
+
+
+def list_helpers_and_die(source: str, place: str, options: dict[str, Any], file: str) -> None:
+    """Train with worker processes; in step 3 write down every process below this one, then die."""
+    import vitscope
+
+    def observer(event: Event) -> None:
+        if isinstance(event, StepsDone) and event.records[-1].step == 3:
+            Path(file).write_text(" ".join(str(p.pid) for p in psutil.Process().children(recursive=True)))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    vitscope.train(source, workspace=place, observers=[observer], **options)
+
+
+def test_no_process_outlives_a_killed_run(pictures: Path, tiny: dict, tmp_path: Path):
+    file = tmp_path / "pids"
+    options = merge(tiny, OPTIONS, {"data": {"workers": 2}})
+    process = context.Process(
+        target=list_helpers_and_die, args=(str(pictures), str(tmp_path / "ws"), options, str(file))
+    )
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    helpers = [int(pid) for pid in file.read_text().split()]
+    assert len(helpers) >= 2
+    deadline = time.monotonic() + 30
+    while (alive := [pid for pid in helpers if is_running(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert alive == []
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def only_run(place: Path) -> str:

@@ -6,7 +6,10 @@ carry no state, so a run may stop at any step and go on with another number of w
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -21,6 +24,8 @@ from vitscope.errors import BadImage, WorkFailed
 from vitscope.preprocess import Preprocess, decode
 
 REPLACEMENTS = 20  # a data set in which so many draws in a row are bad is not worth going on with
+
+WATCH_S = 2.0
 
 
 class Key(NamedTuple):
@@ -116,7 +121,7 @@ class TrainingLoader:
             num_workers=workers,
             collate_fn=collate,
             persistent_workers=workers > 0,
-            worker_init_fn=_quiet_worker,
+            worker_init_fn=WorkerStart(os.getpid()),
             generator=torch.Generator(),  # else every epoch would draw from the generator of dropout and drop path
         )
 
@@ -163,16 +168,35 @@ def evaluation_loader(samples: Manifest, preprocess: Preprocess, batch_size: int
         batch_size=batch_size,
         num_workers=workers,
         collate_fn=collate,
-        worker_init_fn=_quiet_worker,
+        worker_init_fn=WorkerStart(os.getpid()),
         generator=torch.Generator(),
     )
     return loader
 
 
-def _quiet_worker(_: int) -> None:
-    """Ctrl-C and SIGTERM reach every process of a job; the main process decides, workers finish their batch."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+@dataclass(frozen=True)
+class WorkerStart:
+    """What a worker process does first.
+
+    Ctrl-C and SIGTERM reach every process of a job: the main process decides, workers finish their batch. And they end
+    when the main process is gone, however it ended and however they were started (torch watches the parent, which is
+    another process where workers come from a fork server).
+    """
+
+    main_pid: int
+
+    def __call__(self, worker: int) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        threading.Thread(target=self._watch, daemon=True, name="watch-main-process").start()
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(WATCH_S)
+            try:
+                os.kill(self.main_pid, 0)  # asks only whether it is there
+            except ProcessLookupError:
+                os._exit(1)
 
 
 def choose_workers(samples: Manifest, cores: int) -> int:
