@@ -35,7 +35,7 @@ test-long: .venv/.ready ## run the tests that need minutes
 check: .venv/.ready ## lint, types, imports between rooms
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/pyright
+	@$(BIN)/pyright --pythonpath $(BIN)/python
 	@$(BIN)/lint-imports --no-cache | tail -n 4
 
 bench: .venv/.ready ## run the benchmarks; tables on the terminal, JSON in bench/results/
