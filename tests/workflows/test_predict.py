@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.conftest import draw_folder
 from tests.trained import answer, save_run, tiny_bundle
 from vitscope.errors import RequestError
 from vitscope.models.bundle import ModelBundle
@@ -99,3 +100,10 @@ def test_of_a_run_as_of_its_bundle(pictures: Path, tmp_path: Path) -> None:
     by_run = predict("latest", files, workspace=workspace)
     assert by_run == predict(run, files) == predict(load(run), files)
     assert torch.tensor([one.probability for one in by_run]).std() > 0
+
+
+def test_a_link_back_to_the_folder_above_is_not_followed(tmp_path: Path) -> None:
+    folder = draw_folder(tmp_path / "fruits", {"apple": 2, "pear": 2})
+    (folder / "apple" / "loop").symlink_to("..")
+    found = predict(tiny_bundle(), [folder / "apple"])
+    assert sorted(Path(p.path or "").name for p in found) == ["000.png", "001.png"]

@@ -80,7 +80,8 @@ class Command:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "workers"), [(signal.SIGINT, 130, "0"), (signal.SIGTERM, 143, "0"), (signal.SIGINT, 130, "2")]
+    ("number", "code", "workers"),
+    [(signal.SIGINT, 130, "0"), (signal.SIGTERM, 143, "0"), (signal.SIGHUP, 129, "0"), (signal.SIGINT, 130, "2")],
 )
 def test_fault_42_43_one_signal_saves_and_tells_how_to_go_on(
     pictures: Path, tmp_path: Path, number: int, code: int, workers: str
@@ -161,3 +162,15 @@ def test_a_wrong_request_leaves_nothing_behind(pictures: Path, tmp_path: Path, c
         assert told in capfd.readouterr().err
     assert runs.list_runs(Workspace(tmp_path / "ws").database) == []
     assert list((tmp_path / "ws" / "runs").glob("*")) == []
+
+
+def test_training_goes_on_when_its_reader_leaves(pictures: Path, tmp_path: Path):
+    """`vitscope train … 2>&1 | head -1`, in processes of their own."""
+    import shlex
+    import subprocess
+
+    words = [sys.executable, "-m", "vitscope", "--workspace", str(tmp_path / "ws"), "train", str(pictures)]
+    line = f"{shlex.join([*words, '--epochs', '3', *FLAGS])} 2>&1 | head -1"
+    subprocess.run(["bash", "-c", line], check=True, capture_output=True, timeout=120)
+    row = Workspace(tmp_path / "ws").find_run("latest")
+    assert (row.status, row.step) == ("finished", 9)

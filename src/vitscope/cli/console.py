@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -42,17 +43,26 @@ def open_workspace(ctx: typer.Context) -> Workspace:
 @cache
 def console() -> Console:
     """Standard output; plain when it is not a terminal, `NO_COLOR` honoured."""
-    from rich.console import Console
-
-    return Console(highlight=False, emoji=False)
+    return _console(stderr=False)
 
 
 @cache
 def error_console() -> Console:
     """Standard error."""
+    return _console(stderr=True)
+
+
+def _console(stderr: bool) -> Console:
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, emoji=False)
+    class Patient(Console):
+        """Goes on in silence when its reader leaves (`train | head`), where rich would end the process."""
+
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2 if stderr else 1)
+
+    return Patient(stderr=stderr, highlight=False, emoji=False)
 
 
 def say(text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import unicodedata
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,7 +53,7 @@ def command(
     if json:
         print_json([prediction.to_dict() for prediction in good])
     if bad:
-        raise WorkFailed(f"{bad:,} of {len(found):,} images could not be used (named above); the others were answered.")
+        raise WorkFailed(f"{bad:,} of {len(found):,} images could not be used: named above.")
 
 
 def _from_stdin() -> list[str]:
@@ -69,5 +70,5 @@ def _line(prediction: Prediction) -> bytes:
 
 
 def _one_line(text: str) -> str:
-    """Tabs and line breaks in a name would break the table: written as \\t, \\n and \\r."""
-    return text.translate({ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"})
+    """Tabs and line breaks in a name would break the table, other control codes steer a terminal: all escaped."""
+    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) == "Cc" else c for c in text)

@@ -188,6 +188,8 @@ class WorkerStart:
     def __call__(self, worker: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         threading.Thread(target=self._watch, daemon=True, name="watch-main-process").start()
 
     def _watch(self) -> None:

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 
 from vitscope.config import RunConfig
@@ -210,7 +211,15 @@ def save(t: Training, cadence: Cadence) -> None:
         "epoch": p.epoch,
         "best_top1": p.best_top1 if math.isfinite(p.best_top1) else None,
     }
-    path = t.checkpoints.save(t.trained, info)
+    try:
+        path = t.checkpoints.save(t.trained, info)
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch says RuntimeError where the disk is full
+        last = t.checkpoints.last
+        raise WorkFailed(
+            f"The checkpoint of step {p.step} could not be written to {t.checkpoints.folder} "
+            f"({str(error).splitlines()[0]}). Is the disk full? Make room and resume: the last good checkpoint is "
+            f"{last.name if last else 'none'}."
+        ) from None
     seconds = time.monotonic() - started
     cadence.saved(seconds)
     t.emit(CheckpointSaved(p.step, path, p.best_step == p.step, seconds))

@@ -53,6 +53,7 @@ def evaluate(
     predictor = open_predictor(model, workspace)
     if data is not None:
         samples, notices = read_split(str(data), split, predictor.classes, as_workspace(workspace))
+        notices = [*notices, *_tell_of_training_images(samples, model, workspace)]
     else:
         samples, notices = of_classes(own_manifest(model, workspace), predictor.classes), []
     if len(chosen := samples.of_split(split)) == 0:
@@ -68,6 +69,18 @@ def evaluate(
         except WorkFailed as error:  # a workspace that may only be read: the numbers are worth telling all the same
             result.notices.append(str(error))
     return result
+
+
+def _tell_of_training_images(samples: Manifest, model: ModelRef, workspace: WorkspaceRef) -> list[str]:
+    """Images on which the model was trained say nothing of how good it is; known where its run is."""
+    try:
+        trained_on = set(own_manifest(model, workspace).of_split("train").table["path"].to_pylist())
+    except RequestError:
+        return []
+    shared = sum(path in trained_on for path in samples.table["path"].to_pylist())
+    return (
+        [f"{count(shared, 'image')} of these {len(samples):,} were trained on: too good to be true."] if shared else []
+    )
 
 
 def measure(

@@ -90,7 +90,8 @@ def collect(images: ImageLike | Iterable[ImageLike], left_out: LeftOut | None = 
     found: list[ImageLike] = []
     for image in given:
         if isinstance(image, (str, Path)) and Path(image).is_dir():
-            inside = images_below(folder_at(str(image)), frozenset(), left_out or LeftOut())
+            above = frozenset((s.st_dev, s.st_ino) for s in (parent.stat() for parent in Path(image).resolve().parents))
+            inside = images_below(folder_at(str(image)), above, left_out or LeftOut())
             found += sorted((file.path for file in inside), key=lambda path: Path(path).parts)
         else:
             found.append(image)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
+# SIGHUP comes when the terminal is closed or the connection to it drops.
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
 
 class StopSignals:
-    """Inside `with`, `requested()` becomes true on the first SIGINT or SIGTERM; `exit_code` says which (130 or 143)."""
+    """Inside `with`, `requested()` becomes true on the first of `SIGNALS`; `exit_code` says which (130, 143, 129)."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -26,7 +30,7 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python forbids handlers
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in SIGNALS:
                 self._before[number] = signal.signal(number, self._handle)
         return self
 
@@ -39,8 +43,9 @@ class StopSignals:
             self.signal = self.signal or number
             raise KeyboardInterrupt
         self.signal = number
-        word = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+        word = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         text = f"\n{word}: finishing the step and saving a checkpoint" + (
             " (Ctrl-C again stops now).\n" if number == signal.SIGINT else ".\n"
         )
-        os.write(2, text.encode())  # print may be in the middle of a line of its own
+        with suppress(OSError):  # the terminal may be gone
+            os.write(2, text.encode())  # print may be in the middle of a line of its own
