@@ -13,6 +13,9 @@ import yaml
 import vitscope
 from vitscope.config import merge
 from vitscope.errors import Interrupted, RequestError
+from vitscope.metrics import query
+from vitscope.storage import runs
+from vitscope.storage.artifacts import sha256, write_json
 from vitscope.training import loop
 from vitscope.training.checkpoint import Checkpoints
 
@@ -244,3 +247,24 @@ def test_a_workspace_copied_by_a_tool_that_follows_links_resumes(pictures: Path,
     shutil.copytree(tmp_path / "ws", tmp_path / "copy", symlinks=False)
     child = vitscope.resume(run.id, epochs=3, workspace=tmp_path / "copy")
     assert child.status == "finished"
+
+
+def test_a_child_that_does_not_pass_its_parents_best_keeps_it(pictures: Path, tiny: dict, tmp_path: Path):
+    """Row, pointer and charts agree on whose model is the best."""
+    run = vitscope.train(pictures, workspace=tmp_path, **merge(tiny, {"train": {"epochs": 1}}))
+    place = run.workspace
+    snapshot = Checkpoints(run.folder / "checkpoints").load()
+    before = place.find_run(run.id)
+    runs.update_run(place.database, run.id, best=1.5, test=0.9)  # a score that no epoch can pass
+    state = {**snapshot.state, "progress": {**snapshot.state["progress"], "best_top1": 1.5}}
+    torch.save(state, snapshot.folder / "state.pt")
+    sums = {f.name: sha256(f) for f in snapshot.folder.iterdir() if f.name != "sums.json"}
+    write_json(snapshot.folder / "sums.json", sums)
+    child = vitscope.resume(run.id, epochs=3, workspace=tmp_path)
+    row = place.find_run(child.id)
+    assert before.best is not None
+    assert (row.best, row.test) == (1.5, 0.9)
+    best = Checkpoints(child.folder / "checkpoints").best
+    assert best is not None
+    assert best.name == snapshot.folder.name
+    assert query.best(place.database, child.id) is None

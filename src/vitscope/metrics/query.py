@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import Select, Subquery, and_, func, or_, select
 
 from vitscope.storage.database import Database
+from vitscope.storage.runs import get_run
 from vitscope.storage.schema import attempts, metrics
 from vitscope.storage.schema import events as events_table
 
@@ -98,7 +99,10 @@ def latest(database: Database, run_id: str) -> list[Value]:
 
 
 def best(database: Database, run_id: str) -> Best | None:
-    """The best step by validation: highest top-1, of equals the lowest loss, of equals the first; None without any."""
+    """The best step by validation: highest top-1, of equals the lowest loss, of equals the first.
+
+    None without any, and for a run that goes on from another whose best none of its own epochs has passed.
+    """
     scores: dict[int, dict[tuple[str, str], float]] = {}
     wanted = _surviving(run_id, metrics.c.step, metrics.c.split, metrics.c.name, metrics.c.value).where(
         metrics.c.split.in_(("val", "test")), metrics.c.name.in_(("top1", "loss")), metrics.c.value.is_not(None)
@@ -114,6 +118,9 @@ def best(database: Database, run_id: str) -> Best | None:
     if not rated:
         return None
     top1, _, minus_step = max(rated)
+    run = get_run(database, run_id)
+    if run.parent is not None and run.best is not None and run.best > top1:
+        return None
     return Best(-minus_step, top1, scores[-minus_step].get(("test", "top1")))
 
 

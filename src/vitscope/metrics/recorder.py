@@ -90,10 +90,7 @@ class Recorder(BackgroundObserver):
     def _restore_best(self) -> None:
         """What the run's row says of its best may be of steps that this attempt does again."""
         run = runs.get_run(self._database, self._run_id)
-        best = query.best(self._database, self._run_id)
-        if best and run.parent is not None and run.best is not None and run.best > best.top1:
-            return  # the parent's is the one to beat still
-        if best:
+        if best := query.best(self._database, self._run_id):
             runs.update_run(self._database, self._run_id, best=best.top1, test=best.test_top1)
         elif run.parent is None:  # the best of a run that goes on from another may be the other's
             runs.update_run(self._database, self._run_id, best=None, test=None)
