@@ -39,6 +39,7 @@ def command_line(arguments: list[str], output: str) -> None:
         os.fdopen(2, "w", buffering=1, closefd=False),
     )
     os.setpgrp()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever started the tests
     from vitscope.cli.app import main
 
     main(arguments)
@@ -127,6 +128,20 @@ def test_a_second_ctrl_c_stops_now_and_the_first_too_while_there_is_nothing_to_s
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         assert stop.exit_code == 130
+
+
+def test_what_was_started_with_nohup_outlives_its_terminal():
+    from vitscope.workflows.stop import StopSignals
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals() as stop:
+            stop.is_graceful = True
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.requested()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_fault_46_a_second_process_is_refused(pictures: Path, tmp_path: Path):

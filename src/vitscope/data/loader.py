@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import psutil
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -24,8 +25,7 @@ from vitscope.errors import BadImage, WorkFailed
 from vitscope.preprocess import Preprocess, decode
 
 REPLACEMENTS = 20  # a data set in which so many draws in a row are bad is not worth going on with
-
-WATCH_S = 2.0
+WATCH_S = 2.0  # how often a worker looks whether the main process is still there
 
 
 class Key(NamedTuple):
@@ -195,9 +195,7 @@ class WorkerStart:
     def _watch(self) -> None:
         while True:
             time.sleep(WATCH_S)
-            try:
-                os.kill(self.main_pid, 0)  # asks only whether it is there
-            except ProcessLookupError:
+            if not psutil.pid_exists(self.main_pid):
                 os._exit(1)
 
 

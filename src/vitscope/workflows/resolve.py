@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vitscope import config
-from vitscope.config import RunConfig
+from vitscope.config import ModelConfig, RunConfig
 from vitscope.data.loader import choose_workers
 from vitscope.data.manifest import Manifest
 from vitscope.errors import RequestError, unknown
@@ -111,9 +111,9 @@ def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: P
                 f"({some(changed)}): what follows is not what it would have been."
             )
     else:
-        notices_of_init = check_init(c.model.init, workspace)
-        prepared = prepare(c.data, workspace)
-        manifest, notices = prepared.manifest, [*notices_of_init, *prepared.notices]
+        notices = check_init(c.model, workspace)
+        manifest, told = prepare(c.data, workspace)
+        notices += told
     architecture = describe(c.model, c.data, len(manifest.classes))
 
     if c.train.early_stop_epochs and len(manifest.of_split("val")) == 0:
@@ -155,17 +155,19 @@ def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: P
     return Plan(final, manifest, architecture, machine, choices, (*notices, *choices.warnings))
 
 
-def check_init(init: str | None, workspace: Workspace) -> list[str]:
+def check_init(c: ModelConfig, workspace: Workspace) -> list[str]:
     """Raise `RequestError` where there are no such first weights; returns what to tell of them."""
-    if init is None:
+    if c.init is None:
         return []
-    if Path(init).is_file():
-        return [
-            f"The classes that {init} was trained for are not known: its head is kept as if they were those of the "
-            "data in the same order. --new-head starts with a new one."
-        ]
-    locate(init, workspace)
-    return []
+    if not Path(c.init).is_file():
+        locate(c.init, workspace)
+        return []
+    if c.new_head:
+        return []
+    return [
+        f"The classes that {c.init} was trained for are not known: its head is kept as if they were those of the data "
+        "in the same order. --new-head starts with a new one."
+    ]
 
 
 def resolve_resumed(resolved: Mapping[str, Any], workspace: Workspace, manifest: Path, was_machine: str) -> Plan:

@@ -31,6 +31,8 @@ class StopSignals:
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python forbids handlers
             for number in SIGNALS:
+                if number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) == signal.SIG_IGN:
+                    continue  # started with nohup: it is meant to outlive the terminal
                 self._before[number] = signal.signal(number, self._handle)
         return self
 
