@@ -151,6 +151,22 @@ def test_files_that_are_no_pictures_are_replaced_by_the_next(
     assert not parity.prove(small, TorchPredictor(small), [bad]).passed
 
 
+def test_a_proof_on_fewer_pictures_than_there_should_be_fails(small: ModelBundle, files: list[Path]) -> None:
+    """Files that are gone are not forgiven; damaged ones are, as long as most are sound."""
+    count = len(files)
+    assert parity.prove(small, TorchPredictor(small), files).wanted == count
+    files[0].write_bytes(b"no picture")
+    forgiven = parity.prove(small, TorchPredictor(small), files)
+    assert (forgiven.passed, forgiven.images, forgiven.wanted) == (True, count - 1, count - 1)
+    files[1].unlink()
+    gone = parity.prove(small, TorchPredictor(small), files)
+    assert (gone.passed, gone.images, gone.wanted) == (False, count - 2, count - 1)
+    assert gone.failures == [f"only {count - 2} of {count - 1} pictures could be compared"]
+    for file in files[2 : 2 + count // 2]:
+        file.write_bytes(b"no picture")
+    assert not parity.prove(small, TorchPredictor(small), files).passed
+
+
 def test_pictures_of_equal_size_are_proven_as_a_batch(small: ModelBundle, files: list[Path]) -> None:
     sizes: list[int] = []
 

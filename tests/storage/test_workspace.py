@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
 from vitscope.errors import RequestError
@@ -142,12 +143,19 @@ def test_status_of_a_run_whose_process_died_is_interrupted(tmp_path: Path):
 def test_lock_is_free_although_a_forked_child_of_the_killed_process_lives_on(tmp_path: Path):
     workspace = Workspace(tmp_path)
     run = make_run(workspace)
+    runs.begin_attempt(workspace.database, run.id, 0)
+    row = runs.get_run(workspace.database, run.id)
     process = hold(workspace, run.id, "fork")  # as loader processes are forked while the run is held
     try:
+        assert workspace.live_status(row) == "running"
+        (child,) = psutil.Process(process.pid).children()
         process.kill()
         process.wait()
+        assert child.is_running()
+        assert child.status() != psutil.STATUS_ZOMBIE
+        assert workspace.live_status(row) == "interrupted"
         with workspace.lock_run(run.id):
-            pass
+            assert workspace.live_status(row) == "running"
     finally:
         end(process)
 

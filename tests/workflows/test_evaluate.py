@@ -15,7 +15,7 @@ from vitscope.errors import RequestError, WorkFailed
 from vitscope.models.bundle import ModelBundle
 from vitscope.storage.workspace import Workspace
 from vitscope.workflows.evaluate import evaluate
-from vitscope.workflows.load import load
+from vitscope.workflows.load import load, own_manifest
 from vitscope.workflows.run import Run
 
 
@@ -113,6 +113,15 @@ def test_fault_27_other_data_are_matched_by_class_name(
     assert found.per_class[2].correct == expected["plum"].count(2)
     assert any("'pear'" in notice for notice in found.notices)
     assert not (run.folder / "charts").exists()  # that chart is of the run's own samples
+
+
+def test_images_that_were_trained_on_are_told(run: Run, pictures: Path, make_pictures: Callable[..., Path]) -> None:
+    trained_on = len(own_manifest(run, run.workspace).of_split("train"))
+    every = sum(1 for _ in pictures.rglob("*.png"))
+    told = f"{trained_on} images of these {every} were trained on"
+    assert any(told in notice for notice in evaluate(run, data=pictures).notices)
+    other = make_pictures({"apple": 3, "pear": 3}, name="other")
+    assert not any("trained on" in notice for notice in evaluate(run, data=other).notices)
 
 
 def test_fault_27_a_class_that_the_model_does_not_know_is_told(run: Run, make_pictures: Callable[..., Path]) -> None:

@@ -26,10 +26,9 @@ def schema() -> None:
 def validate(file: Annotated[str, typer.Argument(help="A YAML run description.")]) -> None:
     """Check a file: types, bounds, unknown options, and the names of recipe, model, optimizer and schedule."""
     from vitscope import config
-    from vitscope.models.create import check_name
     from vitscope.workflows.resolve import with_recipe
 
-    check_name(with_recipe(config.read_file(file)).model.name)
+    with_recipe(config.read_file(file))
     say(f"{file}: valid.")
 
 

@@ -129,12 +129,12 @@ class _Shown(NamedTuple):
 
 def prove(bundle: ModelBundle, exported: Exported, files: Iterable[Path], count: int = PICTURES) -> Parity:
     """Compare on the first `count` of `files` that are pictures, and on probes made from the first of them."""
-    left_out: list[str] = []
     every = list(files)
-    real = _real(every, bundle.preprocess, left_out)
+    bad: dict[Path, BadImage] = {}
+    real = _real(every, bundle.preprocess, bad)
     first = next(real, None)
     if first is None:
-        return Parity(0, [], left_out, min(count, len(every)))
+        return Parity(0, [], _told(bad), min(count, len(every)))
     with TemporaryDirectory() as scratch:
         tried = probes.make(first.picture, bundle.preprocess.size, Path(scratch))
         shown = chain([first], islice(real, count - 1), (_show(name, file, bundle.preprocess) for name, file in tried))
@@ -143,20 +143,23 @@ def prove(bundle: ModelBundle, exported: Exported, files: Iterable[Path], count:
             for batch in batches(shown, BATCH_SIZE, lambda item: item.picture.nbytes)
             for one in _compare(bundle, exported, batch)
         ]
-    # Files that are no pictures are forgiven, up to a half; files that are gone are not.
-    gone = sum(not file.exists() for file in every)
-    wanted = min(count, max(len(every) - len(left_out) + gone, -(-len(every) // 2)))
-    return Parity(len(measured) - len(tried), measured, left_out, wanted)
+    # Files that are no pictures are forgiven, up to a half of all; files that are gone are not.
+    forgiven = min(sum(file.exists() for file in bad), len(every) // 2)
+    return Parity(len(measured) - len(tried), measured, _told(bad), min(count, len(every) - forgiven))
 
 
-def _real(files: Iterable[Path], p: Preprocess, left_out: list[str]) -> Iterator[_Shown]:
+def _real(files: Iterable[Path], p: Preprocess, bad: dict[Path, BadImage]) -> Iterator[_Shown]:
     for file in files:
         try:
             reference.check_shape(decode(file), p)
         except BadImage as reason:
-            left_out.append(f"{file}: {reason}")
+            bad[file] = reason
         else:
             yield _show(str(file), file, p)
+
+
+def _told(bad: dict[Path, BadImage]) -> list[str]:
+    return [f"{file}: {reason}" for file, reason in bad.items()]
 
 
 def _show(name: str, file: Path, p: Preprocess) -> _Shown:

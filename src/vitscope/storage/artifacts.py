@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -76,9 +77,18 @@ def point(link: Path, target: Path) -> None:
         shutil.rmtree(link)
     try:
         temporary.symlink_to(target.name)
-    except (OSError, NotImplementedError):
+    except (OSError, NotImplementedError) as error:
+        if not _has_no_symlinks(error):  # a full disk, say: to be told, not to be written around
+            raise
         temporary.write_text(target.name)
     temporary.replace(link)
+
+
+def _has_no_symlinks(error: Exception) -> bool:
+    """Whether the file system, or Windows for this user, refuses symlinks as such."""
+    if isinstance(error, OSError):
+        return os.name == "nt" or error.errno in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+    return True
 
 
 def pointed(link: Path) -> Path | None:

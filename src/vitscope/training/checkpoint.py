@@ -125,11 +125,10 @@ class Checkpoints:
         point(self.folder / "last", snapshot.folder)
         if (best := self.best) is None or best.name > snapshot.folder.name:
             step = snapshot.state["progress"]["best_step"]
-            older = [
-                p for p in self.all() if p.name.startswith(f"step-{step or 0:08d}") and p.name <= snapshot.folder.name
-            ]
-            if step is not None and older:
-                point(self.folder / "best", older[-1])
+            names = () if step is None else (f"step-{step:08d}{EVALUATED}", f"step-{step:08d}")
+            there = [p for name in names if (p := self.folder / name).is_dir() and name <= snapshot.folder.name]
+            if there:
+                point(self.folder / "best", there[0])
             else:
                 (self.folder / "best").unlink(missing_ok=True)
         self._superseded = [p for p in self.all() if p.name > snapshot.folder.name]

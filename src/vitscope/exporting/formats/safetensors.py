@@ -7,7 +7,6 @@ need `import vitscope` first. The preprocessing is told in timm's words (input_s
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,11 @@ from typing import Any
 
 import timm
 import torch
-from safetensors.torch import save_file
 
 from vitscope._version import __version__
 from vitscope.errors import RequestError, WorkFailed
 from vitscope.inference.torch_runtime import TorchPredictor
-from vitscope.models.bundle import ModelBundle, check_weights, load_weights
+from vitscope.models.bundle import ModelBundle, check_weights, load_weights, write_weights
 from vitscope.models.create import check_arguments, create_model
 from vitscope.preprocess import Preprocess
 from vitscope.storage.artifacts import sha256, write_json
@@ -42,8 +40,7 @@ def write(bundle: ModelBundle, folder: Path) -> None:
     if not isinstance(known, Mapping) or not known.get("architecture"):
         raise WorkFailed(f"'{bundle.name}' is no timm architecture: a folder that timm loads cannot be written for it.")
     p = bundle.preprocess
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.module.state_dict().items()}
-    save_file(state, folder / FILE, {"format": "pt"})
+    write_weights(bundle.module.state_dict(), folder / FILE)
     config: dict[str, Any] = {
         "architecture": known["architecture"],
         "num_classes": len(bundle.classes),
@@ -67,7 +64,6 @@ def write(bundle: ModelBundle, folder: Path) -> None:
         "vitscope": {"version": __version__, "info": dict(bundle.info), "sha256": {FILE: sha256(folder / FILE)}},
     }
     write_json(folder / CONFIG, config)
-    shutil.copymode(folder / CONFIG, folder / FILE)  # safetensors makes files that only their owner may read
 
 
 def read(folder: Path) -> TorchPredictor:

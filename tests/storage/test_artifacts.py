@@ -1,0 +1,82 @@
+"""Files that are never half-written, and pointers."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from vitscope.storage.artifacts import new_folder, point, pointed, write_atomically
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[Path, Path]:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    return tmp_path / "a", tmp_path / "b"
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def symlink_to(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Path, "symlink_to", symlink_to)
+
+
+def test_a_pointer_is_a_relative_link_and_moves(two: tuple[Path, Path], tmp_path: Path) -> None:
+    for target in two:
+        point(tmp_path / "last", target)
+        assert (tmp_path / "last").readlink() == Path(target.name)
+        assert pointed(tmp_path / "last") == target
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EPERM, "not permitted"), OSError(errno.ENOTSUP, "not supported"), NotImplementedError()]
+)
+def test_where_there_are_no_symlinks_a_file_names_the_target(
+    two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    refuse(monkeypatch, error)
+    for target in two:
+        point(tmp_path / "last", target)
+        assert (tmp_path / "last").read_text() == target.name
+        assert pointed(tmp_path / "last") == target
+
+
+def test_any_other_failure_is_told_and_the_pointer_stays(
+    two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point(tmp_path / "last", two[0])
+    refuse(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(OSError, match="No space left"):
+        point(tmp_path / "last", two[1])
+    assert pointed(tmp_path / "last") == two[0]
+
+
+def test_a_pointer_to_nothing_is_none(tmp_path: Path) -> None:
+    assert pointed(tmp_path / "last") is None
+    (tmp_path / "last").symlink_to("gone")
+    assert pointed(tmp_path / "last") is None
+
+
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="halfway"), new_folder(tmp_path / "made") as folder:
+        (folder / "one").write_text("1")
+        raise ValueError("halfway")
+    assert list(tmp_path.iterdir()) == []
+    with new_folder(tmp_path / "made") as folder:
+        (folder / "one").write_text("1")
+    assert (tmp_path / "made" / "one").read_text() == "1"
+    assert [p.name for p in tmp_path.iterdir()] == ["made"]
+
+
+def test_a_file_keeps_its_content_when_the_new_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_atomically(tmp_path / "file", "old")
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(tmp_path / "file", "new")
+    assert (tmp_path / "file").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
