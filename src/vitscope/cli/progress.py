@@ -32,6 +32,9 @@ class TrainingProgress:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -48,6 +51,7 @@ class TrainingProgress:
                 warn(shown(text))
             case RunEnded():
                 self.seconds = time.monotonic() - self._began
+                self._stop()
             case _:
                 pass
 
@@ -67,9 +71,9 @@ class TrainingProgress:
         share = step / max(1, self._total)
         width = 16
         bar = "━" * round(width * share)
-        left = self._remaining(step)
-        where = f" epoch {epoch}/{self._epochs}  step {step}/{self._total}"
-        facts = f"{where}  loss {loss:.3f}{self._accuracy}  {images_per_s:.0f} images/s  {left} left"
+        # What matters most comes first: a narrow terminal cuts the end.
+        where = f" epoch {epoch}/{self._epochs}  {self._remaining(step)} left"
+        facts = f"{where}  loss {loss:.3f}{self._accuracy}  {images_per_s:.0f} images/s  step {step}/{self._total}"
         return Text.assemble(
             (bar, "cyan"), ("━" * (width - len(bar)), "bright_black"), facts, no_wrap=True, overflow="ellipsis"
         )

@@ -65,7 +65,8 @@ def evaluate(
     if data is None and not isinstance(model, ModelBundle) and (found := locate(model, workspace)).is_run:
         assert found.run_folder is not None
         try:
-            _draw(result, found.run_folder / "charts" / f"confusion-{split}.png")
+            told = _draw(result, found.run_folder / "charts" / f"confusion-{split}.png")
+            result.notices.extend(text for text in told if text not in result.notices)
         except WorkFailed as error:  # a workspace that may only be read: the numbers are worth telling all the same
             result.notices.append(str(error))
     return result
@@ -78,9 +79,9 @@ def _tell_of_training_images(samples: Manifest, model: ModelRef, workspace: Work
     except RequestError:
         return []
     shared = sum(path in trained_on for path in samples.table["path"].to_pylist())
-    return (
-        [f"{count(shared, 'image')} of these {len(samples):,} were trained on: too good to be true."] if shared else []
-    )
+    if not shared:
+        return []
+    return [f"{count(shared, 'image')} of these {len(samples):,} were trained on: the model knows them already."]
 
 
 def measure(

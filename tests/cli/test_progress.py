@@ -1,0 +1,63 @@
+"""What a person sees of a run that trains: a live line that fits a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from vitscope.cli import progress
+from vitscope.cli.progress import TrainingProgress, clock
+from vitscope.events import EpochDone, Metric, RunEnded, RunStarted, StepRecord, StepsDone
+
+SCORES = (Metric("train", "epoch_loss", 1.5), Metric("val", "top1", 0.875), Metric("test", "top1", 0.9))
+
+
+def steps(first: int, last: int) -> StepsDone:
+    return StepsDone(tuple(StepRecord(s, (s - 1) // 100, 1.25, 1e-3, 1.0, 411.0) for s in range(first, last + 1)))
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_live_line_shows_what_matters_at_every_width(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    out = Console(force_terminal=True, color_system=None, width=width, file=io.StringIO(), highlight=False)
+    monkeypatch.setattr(progress, "console", lambda: out)
+    with TrainingProgress() as shown:
+        shown(RunStarted(0, 40_000, 400, 100))
+        shown(steps(1, 100))
+        shown(EpochDone(100, 1, SCORES, True))
+        shown(steps(101, 150))
+        line = shown._line(150, 1.25, 411.0)
+        shown(RunEnded(150, "finished"))
+        assert shown._live is None  # what follows is not redrawn over
+    text = line.plain[:width]
+    for part in ("epoch 2/400", " left", "loss 1.250", "val 87.5%", "test 90.0%"):
+        assert part in text, part
+    assert ("step 150/40000" in text) == (width == 120)
+    assert shown.seconds > 0
+
+
+def test_a_pipe_has_a_line_an_epoch(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(progress, "say", said.append)
+    monkeypatch.setattr(progress, "console", lambda: Console(file=io.StringIO()))
+    with TrainingProgress() as shown:
+        shown(RunStarted(0, 200, 2, 100))
+        for epoch, best in ((1, True), (2, False)):
+            shown(steps(100 * epoch - 99, 100 * epoch))
+            shown(EpochDone(100 * epoch, epoch, SCORES, best))
+    assert [line.split("  ")[:5] for line in said] == [
+        ["epoch 1/2", "step 100", "loss 1.5000", "val 87.5%", "test 90.0%"],
+        ["epoch 2/2", "step 200", "loss 1.5000", "val 87.5%", "test 90.0%"],
+    ]
+    assert ["(best)" in line for line in said] == [True, False]
+    with TrainingProgress(quiet=True) as shown:
+        shown(RunStarted(0, 200, 2, 100))
+        shown(EpochDone(100, 1, SCORES, True))
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(7, "0:07"), (754, "12:34"), (3722, "1:02:02")])
+def test_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
