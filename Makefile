@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long check bench docs clean
+.PHONY: help setup web demo test test-web test-long check bench docs screenshots clean
 
 BIN := .venv/bin
 # Options for pip while setting up, e.g. PIP_ARGS="--index-url https://… " to take a CPU-only torch.
@@ -19,17 +19,24 @@ help: ## list the targets
 
 setup: .venv/.ready ## make the environment in .venv (once; again only when its pins change)
 
-.venv/.ready: pyproject.toml constraints.txt scripts/setup.sh
+.venv/.ready: pyproject.toml constraints.txt hatch_build.py scripts/setup.sh
 	@PIP_ARGS='$(PIP_ARGS)' bash scripts/setup.sh
 	@touch $@
 
-demo: .venv/.ready ## train a small ViT on the embedded digits, export it, prove the export (ARGS=--exit)
+web: .venv/.ready ## build the front end (when anything in web/ has changed)
+	@$(BIN)/python scripts/front_end.py build
+
+demo: web ## watch a small ViT learn the embedded digits in the dashboard, look inside, export it (ARGS=--exit)
 	@$(BIN)/vitscope demo $(ARGS)
 
-test: .venv/.ready ## run the tests
+test: web test-web ## run the tests, those in the browser too
+	@bash scripts/browser.sh
 	@$(BIN)/python -m pytest -n $(JOBS) -m "not long" $(PYTEST_ARGS)
 
-test-long: .venv/.ready ## run the tests that need minutes
+test-web: .venv/.ready ## types and unit tests of the front end
+	@$(BIN)/python scripts/front_end.py test
+
+test-long: web ## run the tests that need minutes
 	@$(BIN)/python -m pytest -n $(JOBS) -m long $(PYTEST_ARGS)
 
 check: .venv/.ready ## lint, types, imports between rooms
@@ -44,6 +51,11 @@ bench: .venv/.ready ## run the benchmarks; tables on the terminal, JSON in bench
 docs: .venv/.ready ## write the reference page of the options anew
 	@$(BIN)/python scripts/options_page.py
 
+screenshots: web ## take the pictures of every page in docs/ anew (both themes, languages and widths)
+	@bash scripts/browser.sh
+	@$(BIN)/python scripts/screenshots.py
+
 clean: ## remove the environment, caches and builds
-	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache bench/results
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache bench/results \
+		web/node_modules src/vitscope/dashboard/static
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import copy
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 # Tests run beside each other: one thread each, and no spinning while it waits. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Started in the background, a shell has its children ignore Ctrl-C, and they theirs: here it is to be heard.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest
@@ -18,14 +23,14 @@ from PIL import Image
 TINY: dict[str, dict[str, object]] = {
     "model": {"image_size": 32, "kwargs": {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}},
     "train": {"epochs": 2, "batch_size": 8, "threads": 1, "device": "cpu"},
-    "record": {"tensorboard": False, "charts": False},
+    "record": {"tensorboard": False, "charts": False, "snapshots": False},
     "data": {"workers": 0},
 }
 
 
 @pytest.fixture
 def tiny() -> dict:
-    """Options of a run that takes a second: a ViT of two blocks, two epochs, nothing drawn or mirrored."""
+    """Options of a run that takes a second: a ViT of two blocks, two epochs, nothing drawn, mirrored or looked into."""
     return copy.deepcopy(TINY)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vitscope.storage.workspace import Workspace
     from vitscope.workflows.evaluate import evaluate
     from vitscope.workflows.export import ExportResult, export
+    from vitscope.workflows.inspect import Inside, inspect, probe
     from vitscope.workflows.load import load
     from vitscope.workflows.predict import Prediction, predict
     from vitscope.workflows.resume import resume
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Evaluation",
     "ExportResult",
+    "Inside",
     "Interrupted",
     "ModelBundle",
     "Prediction",
@@ -46,8 +48,10 @@ __all__ = [
     "evaluate",
     "events",
     "export",
+    "inspect",
     "load",
     "predict",
+    "probe",
     "resume",
     "train",
 ]
@@ -55,6 +59,7 @@ __all__ = [
 _HOMES = {
     "Evaluation": "vitscope.analysis.evaluation",
     "ExportResult": "vitscope.workflows.export",
+    "Inside": "vitscope.workflows.inspect",
     "Interrupted": "vitscope.errors",
     "RequestError": "vitscope.errors",
     "ViTScopeError": "vitscope.errors",
@@ -67,8 +72,10 @@ _HOMES = {
     "Workspace": "vitscope.storage.workspace",
     "evaluate": "vitscope.workflows.evaluate",
     "export": "vitscope.workflows.export",
+    "inspect": "vitscope.workflows.inspect",
     "load": "vitscope.workflows.load",
     "predict": "vitscope.workflows.predict",
+    "probe": "vitscope.workflows.inspect",
     "resume": "vitscope.workflows.resume",
     "train": "vitscope.workflows.train",
 }

@@ -40,7 +40,9 @@ class Group(BaseModel):
 class DataConfig(Group):
     """Which pictures, and how they are split and prepared."""
 
-    source: str | None = option(None, "A folder of class folders, `digits`, or the name of an imported dataset.")
+    source: str | None = option(
+        None, "A folder of class folders, `digits`, `shapes`, or the name of an imported dataset."
+    )
     val: str | None = option(None, "A source of its own for validation.", flag="--val")
     test: str | None = option(None, "A source of its own for the test split.", flag="--test")
     test_fraction: float = option(0.2, "Share held out as test where the source gives no split.", ge=0, lt=1)
@@ -178,6 +180,12 @@ class RecordConfig(Group):
 
     tensorboard: bool = option(True, "Mirror the metrics to TensorBoard files.")
     charts: bool = option(True, "Draw the charts after each epoch.")
+    snapshots: bool = option(True, "Record attention and layers on a few pictures now and then, for the time line.")
+    snapshot_images: int = option(4, "Pictures that snapshots look at, of as many classes.", ge=1, le=16)
+    snapshot_share: float = option(
+        0.01, "Largest share of the time that snapshots may take; the first and the last are always taken.", gt=0, le=1
+    )
+    snapshot_count: int = option(60, "Most snapshots of a run, spread evenly over its steps.", ge=2, le=1000)
 
 
 class RunConfig(Group):

@@ -18,6 +18,10 @@ class RequestError(ViTScopeError):
     exit_code = 2
 
 
+class Conflict(RequestError):
+    """The request does not fit what is going on now: a run that is being trained, or that has ended already."""
+
+
 class WorkFailed(ViTScopeError):
     """The request was right, the work could not be finished. What was done is kept."""
 

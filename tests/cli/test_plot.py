@@ -43,6 +43,8 @@ def test_the_default_name_is_told(here: Path, capsys: pytest.CaptureFixture[str]
         (["latest", "--figure", "curve"], "Did you mean 'curves'?"),
         (["latest", "-o", "a.jpeg"], "Known: .png, .svg, .pdf."),
         (["nothing"], "nothing"),
+        (["latest", "--figure", "attention"], "no checkpoint yet"),
+        (["latest", "--figure", "weights", "--layer", "x"], "--layer"),
         (["latest", "--x", "hour"], "step, epoch, time"),
     ],
 )

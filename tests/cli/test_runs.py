@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +24,7 @@ from vitscope.storage import runs
 from vitscope.storage.workspace import Workspace
 
 LIST_KEYS = ["id", "name", "status", "source", "model", "created_at", "updated_at", "epochs", "step", "total_steps"]
-LIST_KEYS += ["progress", "best_val_top1", "test_top1", "message", "parent"]
+LIST_KEYS += ["progress", "best_val_top1", "test_top1", "message", "parent", "deleted_at"]
 SHOW_KEYS = [*LIST_KEYS, "folder", "resume", "attempts", "metrics", "checkpoints", "files", "notices"]
 HOSTILE = ["[red]red[/red]", "花の名前", "😀👨‍👩‍👧", ":smile:", "esc\x1b[31m", "two\nlines", "\u202eright to left"]
 
@@ -219,3 +221,32 @@ def test_unknown_run_is_told_with_the_closest(workspace: Workspace):
     trained(workspace, "flowers")
     with pytest.raises(RequestError, match="Did you mean 'flowers'"):
         call(workspace, "show", "flwers")
+
+
+# ---------------------------------------------------------------------------------------------- delete, restore
+
+
+def test_delete_and_restore_say_what_they_did(workspace: Workspace):
+    run_id = trained(workspace, "花 [red]")
+    told = call(workspace, "delete", run_id).stdout
+    assert f"花 [red] ({run_id}), 2.5 MB" in told
+    assert told.rstrip().endswith(f"vitscope --workspace {workspace.root} runs restore {run_id}")
+    assert json.loads(call(workspace, "list", "--json").stdout) == []
+    (deleted,) = json.loads(call(workspace, "list", "--deleted", "--json").stdout)
+    assert (deleted["id"], list(deleted)) == (run_id, LIST_KEYS)
+    assert "花 [red]" in call(workspace, "list", "--deleted").stdout
+    assert f"Restored 花 [red] ({run_id})" in call(workspace, "restore", "花 [red]").stdout
+    assert "Nothing in the trash" in call(workspace, "list", "--deleted").stdout
+    assert f"Erased 花 [red] ({run_id})" in call(workspace, "delete", "--forever", run_id[:5]).stdout
+    with pytest.raises(RequestError, match="There is no run yet"):
+        call(workspace, "show", "latest")
+
+
+def test_a_job_that_died_is_told_by_whoever_looks(workspace: Workspace):
+    from vitscope.storage import jobs
+
+    run_id = trained(workspace, status="running")
+    (workspace.run_folder(run_id) / "job.log").write_text("epoch 1\nKilled\n")
+    jobs.claim(workspace.database, jobs.JobRow(run_id, socket.gethostname(), os.getpid(), 0.0, 0, 0, 1.0), None)
+    assert "failed" in call(workspace, "list").stdout
+    assert "The end of its log: epoch 1 | Killed" in call(workspace, "show", run_id).stdout

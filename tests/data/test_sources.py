@@ -22,6 +22,7 @@ def test_a_folder_a_builtin_and_an_imported_name(pictures: Path, workspace: Work
     import_dataset(str(pictures), "fruit", workspace)
     assert open_source(str(pictures), workspace).name == "pictures"
     assert open_source("digits", workspace).name == "digits"
+    assert open_source("shapes:size=96", workspace).name == "shapes-96-0"
     source = open_source("fruit", workspace)
     assert isinstance(source, ImportedSource) and source.name == "fruit" and len(source.manifest) == 40
 
@@ -31,7 +32,7 @@ def test_every_location_leads_back_to_its_source(
 ) -> None:
     import_dataset(str(pictures), "fruit", workspace)
     monkeypatch.chdir(pictures.parent)
-    locations = [open_source(text, workspace).location for text in (*SOURCES, "pictures", "fruit")]
+    locations = [open_source(text, workspace).location for text in (*SOURCES, "shapes:seed=7", "pictures", "fruit")]
     monkeypatch.chdir("/")
     for location in locations:
         assert open_source(location, workspace).location == location
@@ -68,7 +69,6 @@ def test_a_path_that_does_not_exist_is_told_with_what_is_near(pictures: Path, wo
         "hf:cifar10",
         "torchvision:MNIST",
         "wds:shard-{0..9}.tar",
-        "shapes",
         "flowers.zip",
         "flowers.TAR.GZ",
         "t.csv",

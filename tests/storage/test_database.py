@@ -252,3 +252,23 @@ def test_waiting_for_a_lock_ends_when_it_is_released(tmp_path: Path):
         begun = time.monotonic()
         make_run(database)
         assert time.monotonic() - begun > 0.2
+
+
+def test_changes_are_told_once_whoever_made_them(tmp_path: Path):
+    from vitscope.storage.dialects import Changes
+
+    database = Database.at(tmp_path / "v.db")
+    changes = Changes(database.engine)
+    assert changes.seen()
+    assert not changes.seen()
+    with database.writing() as connection:
+        connection.exec_driver_sql("UPDATE vs_runs SET step = 1")
+    assert not changes.seen()  # nothing was written
+    for writer in (database, Database.at(tmp_path / "v.db")):
+        runs.create_run(writer, name="r", source="s", model="m")
+        assert changes.seen()
+        assert not changes.seen()
+    with sqlite3.connect(tmp_path / "v.db") as plain:
+        plain.execute("UPDATE vs_runs SET step = 5")
+    assert changes.seen()
+    changes.close()

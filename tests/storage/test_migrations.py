@@ -28,7 +28,7 @@ def test_all_tables_begin_with_the_prefix(tmp_path: Path):
     Database.at(tmp_path / "v.db").close()
     with sqlite3.connect(tmp_path / "v.db") as plain:
         names = {name for (name,) in plain.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    tables = {"vs_runs", "vs_attempts", "vs_metrics", "vs_events", "vs_datasets", "vs_alembic_version"}
+    tables = {"vs_runs", "vs_attempts", "vs_metrics", "vs_events", "vs_datasets", "vs_jobs", "vs_alembic_version"}
     assert names - {"sqlite_sequence"} == tables
 
 

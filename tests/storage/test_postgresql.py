@@ -128,3 +128,53 @@ def test_server_out_of_reach_is_told_without_the_password():
 def test_missing_driver_is_told():
     with pytest.raises(RequestError, match=r"pip install 'vitscope\[postgresql\]'"):
         Database("postgresql://host/name")
+
+
+@needs_server
+def test_what_the_dashboard_reads(url: str, tmp_path: Path):
+    import socket
+
+    import numpy as np
+
+    from vitscope.dashboard.run_table import RunTable
+    from vitscope.metrics.columns import RunColumns
+    from vitscope.storage import jobs
+    from vitscope.storage.dialects import Changes
+    from vitscope.workflows.trash import delete_runs, restore_runs
+
+    workspace = Workspace(tmp_path, url)
+    database = workspace.database
+    run = runs.create_run(database, name="r", source="digits", model="vit", total_steps=40)
+    columns = RunColumns(database, run.id)
+    for from_step in (0, 10):
+        record = Recorder(database, run.id, runs.begin_attempt(database, run.id, from_step))
+        for number in range(from_step + 1, from_step + 21):
+            record(step(number))
+        record(EpochDone(10, 1, (Metric("val", "top1", 0.5 + from_step / 100), Metric("test", "top1", math.nan)), True))
+        record(Notice("mind", "warning"))
+        record.close()
+        assert columns.update()
+    frame = query.frame(database, run.id)
+    names = frame["split"] + "/" + frame["name"]
+    assert set(names) == set(columns.series)
+    for name, series in columns.series.items():
+        assert np.array_equal(series.rows().value, frame[names == name]["value"], equal_nan=True)
+    assert len(columns.events) == 2
+    assert query.evaluations(database, [run.id]) == {run.id: [(1.0, 0.6)]}
+    assert query.pace(database, run.id, 2).images_per_s == 300.0
+    assert Changes(database.engine).seen()
+
+    table = RunTable(workspace)
+    table.refresh()
+    before = table.version
+    job = jobs.JobRow(run.id, socket.gethostname() + "x", 1, 0.5, 2, 0, 7.25)
+    assert jobs.claim(database, job, None)
+    assert jobs.get(database, run.id) == job
+    list(delete_runs(workspace, [run.id]))
+    table.refresh()
+    assert table.since(before).gone == [run.id]
+    list(restore_runs(workspace, ["r"]))
+    table.refresh()
+    assert [row["is_job"] for row in table.since(before).rows] == [True]
+    list(delete_runs(workspace, [run.id], forever=True))
+    assert jobs.get(database, run.id) is None

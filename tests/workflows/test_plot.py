@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
+from tests.trained import FRUITS, answer, save_run, tiny_bundle
+from vitscope.data.manifest import Manifest
 from vitscope.errors import RequestError
 from vitscope.events import Metric, MetricsLogged
+from vitscope.inspection.probe import capture
 from vitscope.metrics.recorder import Recorder
 from vitscope.storage.runs import begin_attempt, create_run
 from vitscope.storage.workspace import Workspace
-from vitscope.visualization import curves
+from vitscope.visualization import attention as drawing
+from vitscope.visualization import curves, distances
+from vitscope.workflows import inside_figures
 from vitscope.workflows.plot import default_name, plot
+from vitscope.workflows.run import Run
 
 
 def record(workspace: Workspace, name: str, top1: float = 0.5) -> str:
@@ -83,7 +92,7 @@ def test_a_run_without_metrics_is_drawn_empty(workspace: Workspace) -> None:
     ("wrong", "parts"),
     [
         ({"figure": "curve"}, ["Unknown figure 'curve'", "curves"]),
-        ({"figure": "attention"}, ["Unknown figure 'attention'", "curves"]),
+        ({"figure": "attentoin"}, ["Unknown figure 'attentoin'", "Did you mean 'attention'"]),
         ({"x": "epochs"}, ["epochs", "Did you mean 'epoch'"]),
         ({"output": "a.gif"}, ["a.gif", ".png, .svg, .pdf"]),
     ],
@@ -103,3 +112,119 @@ def test_an_unknown_run_is_told_with_the_closest(workspace: Workspace) -> None:
         plot(["digits-smal"], workspace)
     with pytest.raises(RequestError, match="No run"):
         plot([], workspace)
+
+
+# ------------------------------------------------------------------------------------------------ inside a model
+
+
+INSIDE = ("attention", "filters", "weights", "distances")
+
+
+@pytest.fixture
+def run(workspace: Workspace, pictures: Path) -> Run:
+    return save_run(workspace, tiny_bundle(), pictures)
+
+
+def told(figure: Figure) -> str:
+    figure.draw_without_rendering()
+    return "\n".join(text.get_text() for text in figure.findobj(Text))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("figure", INSIDE)
+def test_the_inside_of_a_run_as_a_file(workspace: Workspace, tmp_path: Path, run: Run, figure: str) -> None:
+    plotted = plot(["fruits"], workspace, figure=figure)
+    assert plotted == (Path(f"{figure}-{run.id}.png"), [])
+    with Image.open(tmp_path / plotted.file) as picture:
+        assert picture.format == "PNG" and min(picture.size) > 500
+    again = plot([run.id, run.id], workspace, figure=figure, output=tmp_path / "again.svg")
+    assert again.file.stat().st_size > 5_000
+
+
+def test_attention_is_on_a_picture_of_validation_or_the_one_given(
+    workspace: Workspace, run: Run, pictures: Path
+) -> None:
+    image = pictures / "plum" / "003.png"
+    shares = answer(tiny_bundle(), image)
+    best = int(shares.argmax())
+    text = told(inside_figures.draw("attention", "fruits", workspace, image=image))
+    assert f"predicted {FRUITS[best]} ({100 * float(shares[best]):.1f} %)" in text
+    own = told(inside_figures.draw("attention", "fruits", workspace))
+    assert any(f"; it is {name}" in own for name in FRUITS)
+
+
+def test_attention_of_one_layer_and_head(workspace: Workspace, run: Run) -> None:
+    assert "layer 1, heads 0 to 2, row by row" in told(inside_figures.draw("attention", "fruits", workspace, layer=1))
+    assert "layer 0, head 2" in told(inside_figures.draw("attention", "fruits", workspace, layer=0, head=2))
+
+
+def test_the_maps_drawn_are_those_that_the_probe_captures(
+    workspace: Workspace, run: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = pictures / "apple" / "001.png"
+    given: list[tuple] = []
+    draw = drawing.figure
+    monkeypatch.setattr(drawing, "figure", lambda *a, **k: (given.append(a), draw(*a, **k))[1])
+    inside_figures.draw("attention", "fruits", workspace, image=image)
+    bundle = tiny_bundle()
+    weights = capture(bundle.module, bundle.preprocess(image)[None]).attention
+    _, maps, rollout = given[0]
+    for layer, heads in enumerate(weights):
+        expected = heads[0, :, 0, 1:].reshape(3, 4, 4)
+        assert maps[layer] == pytest.approx(expected, abs=float(expected.max()) / 255)
+    assert rollout.shape == (4, 4)
+
+
+def test_distances_are_means_over_validation(workspace: Workspace, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list = []
+    draw = distances.figure
+    monkeypatch.setattr(distances, "figure", lambda panels, **k: (given.extend(panels), draw(panels, **k))[1])
+    text = told(inside_figures.draw("distances", "fruits", workspace))
+    bundle, manifest = tiny_bundle(), Manifest.load(run.folder / "manifest.parquet").of_split("val")
+    pixels = torch.stack([bundle.preprocess(manifest.sample(i).path) for i in range(len(manifest))])
+    weights = capture(bundle.module, pixels).attention
+    places = np.stack(np.divmod(np.arange(16), 4), axis=1) * 8.0
+    apart = np.linalg.norm(places[:, None] - places[None], axis=-1)
+    for layer, heads in enumerate(weights):
+        patches = heads[:, :, 1:, 1:].astype(float)
+        patches /= patches.sum(axis=-1, keepdims=True)
+        assert given[0].values[layer] == pytest.approx((patches * apart).sum(axis=-1).mean(axis=(0, 2)), rel=1e-5)
+        assert given[2].values[layer] == pytest.approx(heads[:, :, 1:, 0].mean(axis=(0, 2)), rel=1e-5)
+    assert given[0].reference.value == pytest.approx(apart.mean())
+    assert given[1].reference.value == pytest.approx(np.log(17))
+    assert f"mean over {len(manifest)} pictures of 'val'" in text
+
+
+def test_a_model_by_its_path(workspace: Workspace, run: Run, tmp_path: Path) -> None:
+    bundle = tmp_path / "my model"
+    bundle.mkdir()
+    tiny_bundle().save(bundle)
+    assert plot([str(bundle)], workspace, figure="weights").file == Path("weights-my model.png")
+    with pytest.raises(RequestError, match="no run"):
+        plot([str(bundle)], workspace, figure="distances")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "part"),
+    [
+        ({"figure": "attention", "layer": 2}, "--layer 2: there are 2, counted from 0"),
+        ({"figure": "attention", "head": -1}, "--head -1: there are 3"),
+        ({"figure": "attention", "image": "nowhere.png"}, "nowhere.png"),
+        ({"figure": "weights", "head": 0}, "--head is for --figure attention"),
+        ({"figure": "curves", "image": "a.png"}, "--image is for --figure attention"),
+    ],
+)
+def test_what_there_is_not_is_told_before_anything_is_written(
+    workspace: Workspace, run: Run, tmp_path: Path, wrong: dict, part: str
+) -> None:
+    with pytest.raises(RequestError, match=part):
+        plot(["fruits"], workspace, **wrong)
+    assert not list(tmp_path.glob("*.png"))
+
+
+@pytest.mark.parametrize("figure", INSIDE)
+def test_only_one_run_at_a_time(workspace: Workspace, run: Run, figure: str) -> None:
+    other = record(workspace, "other")
+    with pytest.raises(RequestError, match="one model"):
+        plot([run.id, other], workspace, figure=figure)
+    with pytest.raises(RequestError, match="no checkpoint yet"):
+        plot([other], workspace, figure=figure)

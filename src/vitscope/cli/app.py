@@ -33,9 +33,11 @@ COMMANDS: dict[str, Entry] = {
     "resume": Entry("resume", "Go on exactly where a run stopped."),
     "config": Entry("config", "The run description: its schema, check a file, show what it resolves to."),
     "runs": Entry("runs", "The runs of this workspace."),
+    "ui": Entry("ui", "The dashboard: watch runs live, look inside models, start runs."),
     "plot": Entry("plot", "Static charts of runs (PNG, SVG, PDF)."),
     "evaluate": Entry("evaluate", "Accuracy with its interval, per class, confusion."),
     "predict": Entry("predict", "Classify images, one line an image."),
+    "inspect": Entry("inspect", "The inside of a model as one page: structure, layers, attention."),
     "export": Entry("export", "Export a model, each export with a proof of parity."),
     "models": Entry("models", "Architectures to choose from."),
     "doctor": Entry("doctor", "What this machine has, what is missing and how to get it."),
@@ -102,7 +104,8 @@ def globals_(
         typer.Option(help="Folder of runs and data sets; else $VITSCOPE_WORKSPACE, else ./vitscope-workspace."),
     ] = None,
     database: Annotated[
-        str | None, typer.Option(help="Database URL (PostgreSQL); else SQLite in the workspace.")
+        str | None,
+        typer.Option(envvar="VITSCOPE_DATABASE", help="Database URL (PostgreSQL); else SQLite in the workspace."),
     ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only results, warnings and errors.")] = False,
     verbose: Annotated[

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, add_completion=False)
 
 AnySource = Annotated[
-    str, typer.Argument(metavar="SOURCE", help="A folder with one folder a class, 'digits', or an imported name.")
+    str,
+    typer.Argument(metavar="SOURCE", help="A folder with one folder a class, 'digits', 'shapes', or an imported name."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, with stable keys.")]
 

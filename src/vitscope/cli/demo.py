@@ -6,39 +6,60 @@ import os
 import shutil
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitscope.cli.console import open_workspace, say, settings
+from vitscope.cli.browser import has_browser, open_page
+from vitscope.cli.console import open_workspace, say, settings, warn
 
 if TYPE_CHECKING:
     from vitscope.storage.workspace import Workspace
     from vitscope.workflows.demo import Demo
+    from vitscope.workflows.run import Run
 
 
 def command(
     ctx: typer.Context,
     exit_: Annotated[bool, typer.Option("--exit", help="End when the export is proven (for scripts).")] = False,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Open no browser; print the dashboard's address only.")
+    ] = False,
 ) -> None:
-    """Train a small ViT on the embedded digits, draw its charts, export it, prove the export, classify a picture."""
+    """Watch a small ViT learn the embedded digits, look inside, export it, prove the export, classify a picture."""
+    from vitscope.cli import beside
     from vitscope.cli.progress import TrainingProgress, clock
     from vitscope.workflows.demo import demo
 
-    workspace = open_workspace(ctx)
+    workspace, chosen = open_workspace(ctx), settings(ctx)
     say("Training a small Vision Transformer from scratch on 1,797 handwritten digits (32×32 pixels).")
     began = time.monotonic()
-    with TrainingProgress(settings(ctx).verbosity < 0) as progress:
-        made = demo(
-            workspace,
-            observers=[progress],
-            started=lambda run: say(f"Run {run.name} ({run.id}) in {_near(run.folder)}"),
-        )
-    _report(made, clock(progress.seconds))
-    say(f"All of it    in {clock(time.monotonic() - began)}")
-    if not exit_:
+    with beside.dashboard(chosen.workspace, chosen.database) as board:
+        if isinstance(board, str):
+            warn(f"No dashboard: {board}")
+
+        def started(run: Run) -> None:
+            say(f"Run {run.name} ({run.id}) in {_near(run.folder)}")
+            if isinstance(board, beside.Board):
+                watch = f"runs/{run.id}/curves?after=inside"  # when it has finished, the page goes on to Inside
+                say(f"Watch it learn: {board.page(watch)}")
+                if not no_browser and not exit_ and has_browser():
+                    open_page(board.page(watch, once=True))
+
+        with TrainingProgress(chosen.verbosity < 0) as progress:
+            made = demo(workspace, observers=[progress], started=started)
+        _report(made, clock(progress.seconds))
+        say(f"All of it    in {clock(time.monotonic() - began)}")
+        if exit_:
+            return
         _suggest(made, workspace)
+        if isinstance(board, beside.Board):
+            say(f"\nLook inside it: {board.page(f'runs/{made.run.id}/inside')}\nCtrl-C ends the dashboard.")
+            with suppress(KeyboardInterrupt):
+                while True:
+                    time.sleep(3600)
 
 
 def _report(made: Demo, trained_in: str) -> None:
@@ -65,6 +86,7 @@ def _suggest(made: Demo, workspace: Workspace) -> None:
         workspace.command("evaluate", run): "accuracy, per class, confusion",
         workspace.command("plot", run, "-o", "curves.png"): "the curves for a paper",
         workspace.command("train", "FOLDER"): "your own pictures: a folder of class folders",
+        workspace.command("ui"): "this dashboard again, with all runs",
         workspace.command("doctor"): "what this machine has and lacks",
     }
     width = max(map(len, suggestions))

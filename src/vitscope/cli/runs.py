@@ -1,4 +1,4 @@
-"""`vitscope runs`: list and show the runs of a workspace."""
+"""`vitscope runs`: list and show the runs of a workspace, move them to the trash and back."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from vitscope.text import shown, size
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, add_completion=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Refs = Annotated[list[str], typer.Argument(metavar="RUN…", help="Ids, beginnings of ids, names.", show_default=False)]
 
 STATUS_STYLES = {"running": "bold cyan", "finished": "green", "interrupted": "yellow", "failed": "bold red"}
 COLUMNS = ("status", "name", "id", "data", "model", "progress", "best val", "test", "age")
@@ -26,12 +27,16 @@ SHOWN_NOTICES = 5
 
 
 @app.command("list")
-def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
+def list_(
+    ctx: typer.Context,
+    as_json: AsJson = False,
+    deleted: Annotated[bool, typer.Option("--deleted", help="Those in the trash instead.")] = False,
+) -> None:
     """The runs, newest first: status, progress, best validation top-1 and the test top-1 of that model."""
     from vitscope.workflows.runs import list_runs
 
     workspace = open_workspace(ctx)
-    runs = list_runs(workspace)
+    runs = list_runs(workspace, deleted=deleted)
     if as_json:
         print_json(runs)
     elif runs:
@@ -39,9 +44,13 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
         kept = [i for i, name in enumerate(COLUMNS) if not (is_narrow and name == "model")]
         lines = [_line(run) for run in runs]
         _print([COLUMNS[i] for i in kept], [[line[i] for i in kept] for line in lines])
+    elif deleted:
+        say(f"Nothing in the trash of {workspace.root}.")
     else:
         say(f"No runs in {workspace.root} yet. Start one:")
-        say(f"  {workspace.command('train', 'SOURCE')}   with a folder of class folders as SOURCE, or 'digits'")
+        say(
+            f"  {workspace.command('train', 'SOURCE')}   with a folder of class folders as SOURCE, 'digits' or 'shapes'"
+        )
 
 
 @app.command("show")
@@ -76,6 +85,36 @@ def show(
         say(f"\nGo on with it:  {facts['resume']}")
     elif facts["status"] == "finished":
         say(f"\nTrain it further, as a new run:  {workspace.command('resume', facts['id'], '--epochs', 'N')}")
+
+
+@app.command("delete")
+def delete(
+    ctx: typer.Context,
+    runs: Refs,
+    forever: Annotated[
+        bool, typer.Option("--forever", help="Erase them and their files instead, from the trash too.")
+    ] = False,
+) -> None:
+    """Move runs to the trash, from which 'restore' brings them back. A run that is being trained is refused."""
+    from vitscope.workflows.trash import delete_runs
+
+    workspace = open_workspace(ctx)
+    for done in delete_runs(workspace, runs, forever=forever):
+        what = f"{shown(done.name)} ({done.id}), {size(done.size_bytes)}"
+        if forever:
+            say(f"Erased {what}.")
+        else:
+            say(f"Moved to the trash: {what}. Bring it back: {workspace.command('runs', 'restore', done.id)}")
+
+
+@app.command("restore")
+def restore(ctx: typer.Context, runs: Refs) -> None:
+    """Bring runs back from the trash."""
+    from vitscope.workflows.trash import restore_runs
+
+    workspace = open_workspace(ctx)
+    for done in restore_runs(workspace, runs):
+        say(f"Restored {shown(done.name)} ({done.id}), {size(done.size_bytes)}.")
 
 
 # ---------------------------------------------------------------------------------------------- the parts

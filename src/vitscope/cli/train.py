@@ -17,7 +17,8 @@ def command(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="A folder of class folders, 'digits', or the name of an imported data set.", show_default=False
+            help="A folder of class folders, 'digits', 'shapes', or the name of an imported data set.",
+            show_default=False,
         ),
     ] = None,
     config: Annotated[str | None, typer.Option("--config", help="A YAML run description; options win over it.")] = None,

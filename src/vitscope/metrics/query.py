@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Select, Subquery, and_, func, or_, select
+from sqlalchemy import Connection, Select, Subquery, and_, func, or_, select, tuple_
 
 from vitscope.storage.database import Database
+from vitscope.storage.dialects import fetch_tuples
 from vitscope.storage.runs import get_run
-from vitscope.storage.schema import attempts, metrics
+from vitscope.storage.schema import EVALUATED, attempts, metrics
 from vitscope.storage.schema import events as events_table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_NEWEST_ROWS = 100  # among which the last step's are, whatever an evaluation recorded after it
 
 
 class Value(NamedTuple):
@@ -105,7 +109,7 @@ def best(database: Database, run_id: str) -> Best | None:
     """
     scores: dict[int, dict[tuple[str, str], float]] = {}
     wanted = _surviving(run_id, metrics.c.step, metrics.c.split, metrics.c.name, metrics.c.value).where(
-        metrics.c.split.in_(("val", "test")), metrics.c.name.in_(("top1", "loss")), metrics.c.value.is_not(None)
+        EVALUATED, metrics.c.name.in_(("top1", "loss")), metrics.c.value.is_not(None)
     )
     with database.reading() as connection:
         for row in connection.execute(wanted.order_by(metrics.c.attempt, metrics.c.seq)).mappings():
@@ -124,13 +128,72 @@ def best(database: Database, run_id: str) -> Best | None:
     return Best(-minus_step, top1, scores[-minus_step].get(("test", "top1")))
 
 
+def evaluations(database: Database, run_ids: Collection[str]) -> dict[str, list[tuple[float, float]]]:
+    """(epoch, validation top-1) of each run, by step, of many runs at once: what counts, as in `frame`."""
+    points: dict[str, dict[tuple[int, int], list[tuple[float, float]]]] = {run_id: {} for run_id in run_ids}
+    limits = _limits(*run_ids)
+    columns = metrics.c.run_id, metrics.c.step, metrics.c.attempt, metrics.c.epoch, metrics.c.value
+    counting = or_(limits.c.last_step.is_(None), metrics.c.step <= limits.c.last_step)
+    wanted = (
+        select(*columns)
+        .join_from(limits, metrics, and_(metrics.c.run_id == limits.c.run_id, metrics.c.attempt == limits.c.attempt))
+        .where(EVALUATED, metrics.c.name == "top1", metrics.c.split == "val", counting)
+        .order_by(metrics.c.run_id, metrics.c.step, metrics.c.attempt, metrics.c.seq)
+    )
+    with database.reading() as connection:
+        for run_id, step, attempt, epoch, value in connection.execute(wanted):
+            points[run_id].setdefault((step, attempt), []).append((_number(epoch), _number(value)))
+    newest = {run_id: dict(sorted(found)) for run_id, found in points.items()}  # of a step the newest attempt alone
+    return {r: [p for (s, a), ps in points[r].items() if newest[r][s] == a for p in ps] for r in points}
+
+
+class Pace(NamedTuple):
+    """How fast an attempt goes: what the last step measured, and the seconds a step with all that lies between."""
+
+    images_per_s: float | None
+    s_per_step: float | None
+
+
+def pace(database: Database, run_id: str, attempt: int) -> Pace:
+    """Of one attempt, from its first and its last rows alone."""
+    of_attempt = metrics.c.run_id == run_id, metrics.c.attempt == attempt
+    ends = select(metrics.c.step, metrics.c.time, metrics.c.split, metrics.c.name, metrics.c.value).where(*of_attempt)
+    with database.reading() as connection:
+        first = connection.execute(ends.order_by(metrics.c.seq).limit(1)).first()
+        last = connection.execute(ends.order_by(metrics.c.seq.desc()).limit(_NEWEST_ROWS)).all()
+    if first is None:
+        return Pace(None, None)
+    speed = next((row.value for row in last if (row.split, row.name) == ("", "images_per_s")), None)
+    steps, seconds = last[0].step - first.step, last[0].time - first.time
+    return Pace(speed, seconds / steps if steps > 0 and seconds > 0 else None)  # the clock may have been set back
+
+
+def rows_after(
+    connection: Connection, run_id: str, attempt: int, seq: int, size: int = 4_000
+) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """What an attempt recorded after its row `seq`, superseded or not, `size` rows at a time.
+
+    Each row is (seq, step, epoch, time, value, series); a series is `split/name`, NaN is None. Only these are read.
+    """
+    columns = [metrics.c[name] for name in ("seq", "step", "epoch", "time", "value")]
+    query = select(*columns, (metrics.c.split + "/" + metrics.c.name).label("series"))
+    of_attempt = metrics.c.run_id == run_id, metrics.c.attempt == attempt, metrics.c.seq > seq
+    yield from fetch_tuples(connection, query.where(*of_attempt).order_by(metrics.c.seq), size)
+
+
+def events_after(connection: Connection, run_id: str, attempt: int, seq: int) -> list[tuple[int, RecordedEvent]]:
+    """What happened after event `seq` of an attempt, in the order in which it happened, each with its own seq."""
+    columns: list[Any] = [events_table.c[name] for name in ("seq", *RecordedEvent._fields)]
+    place = tuple_(events_table.c.attempt, events_table.c.seq)
+    query = select(*columns).where(events_table.c.run_id == run_id, place > tuple_(attempt, seq))
+    rows = connection.execute(query.order_by(events_table.c.attempt, events_table.c.seq)).all()
+    return [(seq, RecordedEvent(*told, data=json.loads(data))) for seq, *told, data in map(tuple, rows)]
+
+
 def events(database: Database, run_id: str) -> list[RecordedEvent]:
     """All that happened to a run, in the order in which it happened; earlier attempts are part of its history."""
-    columns = [events_table.c[name] for name in RecordedEvent._fields]
-    query = select(*columns).where(events_table.c.run_id == run_id).order_by(events_table.c.attempt, events_table.c.seq)
     with database.reading() as connection:
-        rows = connection.execute(query).mappings().all()
-    return [RecordedEvent(**{**row, "data": json.loads(row["data"])}) for row in rows]
+        return [event for _, event in events_after(connection, run_id, 0, 0)]
 
 
 def json_value(value: float | None) -> float | str | None:
@@ -140,10 +203,13 @@ def json_value(value: float | None) -> float | str | None:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def _limits(run_id: str) -> Subquery:
-    """The attempts of a run, each with the last step at which what it recorded still counts (null: no end)."""
-    later = func.min(attempts.c.from_step).over(order_by=attempts.c.attempt, rows=(1, None))
-    return select(attempts.c.attempt, later.label("last_step")).where(attempts.c.run_id == run_id).subquery("limits")
+def _limits(*run_ids: str) -> Subquery:
+    """The attempts of runs, each with the last step at which what it recorded still counts (null: no end)."""
+    later = func.min(attempts.c.from_step).over(
+        partition_by=attempts.c.run_id, order_by=attempts.c.attempt, rows=(1, None)
+    )
+    columns = attempts.c.run_id, attempts.c.attempt, later.label("last_step")
+    return select(*columns).where(attempts.c.run_id.in_(run_ids)).subquery("limits")
 
 
 def _surviving(run_id: str, *columns: Any) -> Select[*tuple[Any, ...]]:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     Integer,
     MetaData,
     PrimaryKeyConstraint,
@@ -20,9 +21,10 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 
-HEAD = "0001"  # the newest migration; revisions are four digits and count up
+HEAD = "0002"  # the newest migration; revisions are four digits and count up
 VERSION_TABLE = "vs_alembic_version"
 
 metadata = MetaData()
@@ -56,6 +58,7 @@ runs = Table(
     Column("test", Double),
     Column("message", Words, nullable=False),
     Column("parent", String(8)),  # no foreign key: a parent may be deleted, the lineage stays known
+    Column("deleted_at", Double),  # set: the run is in the trash
     sqlite_autoincrement=True,
 )
 
@@ -71,6 +74,20 @@ attempts = Table(
     Column("host", Words, nullable=False),
     Column("pid", BigInteger, nullable=False),
     PrimaryKeyConstraint("run_id", "attempt"),
+)
+
+jobs = Table(  # the newest process that was started for a run, apart from whoever asked for it
+    "vs_jobs",
+    metadata,
+    Column("run_id", String(8), ForeignKey("vs_runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("host", Words, nullable=False),
+    Column("pid", BigInteger, nullable=False),
+    Column("process_started_at", Double, nullable=False),  # as the system tells it: a pid may be used again
+    Column("attempts_before", Integer, nullable=False),
+    Column("log_offset", BigInteger, nullable=False),  # where in job.log its own lines begin
+    Column("started_at", Double, nullable=False),
+    Column("stop_requested_at", Double),
+    Column("ended_at", Double),  # null: nobody has seen it end yet
 )
 
 
@@ -97,6 +114,17 @@ metrics = _recorded(
     Column("split", String(16), nullable=False),
     Column("name", String(200), nullable=False),
     Column("value", Double),  # null: NaN
+)
+
+# What epochs are judged by, found without reading what every step recorded: the best of a run, and sparklines. A query
+# must say it in these words for the index to be used.
+EVALUATED = text("vs_metrics.split IN ('val', 'test')")
+Index(
+    "ix_vs_metrics_evaluated",
+    metrics.c.run_id,
+    metrics.c.name,
+    sqlite_where=text("split IN ('val', 'test')"),
+    postgresql_where=text("split IN ('val', 'test')"),
 )
 
 events = _recorded(

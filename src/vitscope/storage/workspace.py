@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vitscope.errors import RequestError
+from vitscope.errors import Conflict, RequestError
 
 if TYPE_CHECKING:
     from vitscope.storage.database import Database
@@ -45,6 +45,7 @@ class Workspace:
         self.datasets_folder = self.root / "datasets"
         self.cache_folder = self.root / "cache"
         self.models_folder = self.root / "models"
+        self.trash_folder = self.root / "trash"
 
     def __repr__(self) -> str:
         return f"Workspace({str(self.root)!r})"
@@ -91,6 +92,10 @@ class Workspace:
         """Where the files of a run lie."""
         return self.runs_folder / run_id
 
+    def trashed_folder(self, run_id: str) -> Path:
+        """Where the files of a run in the trash lie."""
+        return self.trash_folder / "runs" / run_id
+
     def find_run(self, ref: str) -> RunRow:
         """The run that `ref` names: an id, the beginning of one, a name (its newest) or `latest`.
 
@@ -106,7 +111,7 @@ class Workspace:
 
     @contextmanager
     def lock_run(self, run_id: str) -> Iterator[None]:
-        """Hold the run for this process: whoever trains it does so alone. Raises `RequestError` when another does.
+        """Hold the run for this process: whoever trains it does so alone. Raises `Conflict` when another does.
 
         The system releases the lock when the process ends, however it ends.
         """
@@ -118,8 +123,9 @@ class Workspace:
         try:
             lock.acquire()
         except Timeout:
-            raise RequestError(
-                f"Run {run_id} is being trained by another process{_holder(file)}. "
+            pid = self.holder_pid(run_id)
+            raise Conflict(
+                f"Run {run_id} is being trained by another process{f' (pid {pid})' if pid else ''}. "
                 "Wait for it, or stop it with Ctrl-C; then resume."
             ) from None
         try:
@@ -132,11 +138,30 @@ class Workspace:
     def live_status(self, row: RunRow) -> Status:
         """The status of a run now: one that says it is at work, but that no process holds, has been interrupted."""
         file = self.run_folder(row.id) / LOCK
+        if row.status == "running" and row.deleted_at is not None:  # nobody trains what is in the trash
+            return "interrupted"
         if row.status not in ("created", "running") or not file.parent.is_dir():
             return row.status
         if not file.exists():
             return "created" if row.status == "created" else "interrupted"
         return row.status if _is_held(file) else "interrupted"
+
+    def is_locked(self, run_id: str) -> bool:
+        """Whether a process holds the run now."""
+        file = self.run_folder(run_id) / LOCK
+        return file.exists() and _is_held(file)
+
+    def holder_pid(self, run_id: str) -> int | None:
+        """The process that holds the run, or held it last, as it wrote down itself."""
+        try:
+            return int((self.run_folder(run_id) / LOCK).read_text())
+        except (OSError, ValueError):
+            return None
+
+    @property
+    def whereabouts(self) -> dict[str, str | None]:
+        """What another process makes the same workspace of. The database's URL may hold a password."""
+        return {"workspace": str(self.root), "database": self._given_url}
 
     def command(self, *words: str) -> str:
         """A `vitscope` command line that works on this workspace, to be shown to a person."""
@@ -170,10 +195,3 @@ def _is_held(file: Path) -> bool:
         return True
     except OSError:  # a workspace that may only be read: what the row says is all that is known
         return True
-
-
-def _holder(file: Path) -> str:
-    try:
-        return f" (pid {int(file.read_text())})"
-    except (OSError, ValueError):
-        return ""

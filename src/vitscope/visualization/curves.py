@@ -284,15 +284,8 @@ class _Header:
         self.height_in = 0.6 + 0.22 * -(-len(self.handles) // self.columns)
 
     def draw(self, axes: Axes) -> None:
-        axes.axis("off")
         title = self.runs[0].label if len(self.runs) == 1 else f"{len(self.runs)} runs"
-        axes.text(
-            0, 1, title, fontsize=style.TITLE_PT, fontweight="bold", color=style.INK, va="top", transform=axes.transAxes
-        )
-        below = 1 - 0.3 / self.height_in
-        axes.text(
-            0, below, self._told(), fontsize=style.LABEL_PT, color=style.MUTED, va="top", transform=axes.transAxes
-        )
+        style.heading(axes, title, self._told(), self.height_in)
         if self.handles:
             axes.legend(
                 handles=self.handles,

@@ -84,6 +84,14 @@ def dress(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
         spine.set_color(GRID)
 
 
+def heading(axes: Axes, title: str, told: str, height_in: float) -> None:
+    """Make a strip of `height_in` the figure's head: its title, and below it what is to be known first."""
+    axes.axis("off")
+    look = {"va": "top", "transform": axes.transAxes}
+    axes.text(0, 1, title, fontsize=TITLE_PT, fontweight="bold", color=INK, **look)
+    axes.text(0, 1 - 0.3 / height_in, told, fontsize=LABEL_PT, color=MUTED, **look)
+
+
 def one_line(text: str, limit: int = 48) -> str:
     """A name fit for a label: control characters made visible, a long one shortened in the middle."""
     visible = "".join("↵" if c == "\n" else "�" if unicodedata.category(c) in ("Cc", "Cs") else c for c in text)

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from vitscope.config import DataConfig
 from vitscope.data import checks, split
 from vitscope.data.manifest import SPLITS, Manifest, sample_id
-from vitscope.data.sources import PLANNED, SOURCES, ImportedSource, imported, open_source
+from vitscope.data.sources import SOURCES, ImportedSource, imported, open_source
 from vitscope.data.sources.folder import FolderSource
 from vitscope.errors import RequestError, closest
 from vitscope.text import count, shown, some
@@ -43,7 +43,9 @@ def prepare(data: DataConfig, workspace: Workspace) -> Prepared:
     place of what the source itself gives for that split. Raises `RequestError` for what would break training.
     """
     if data.source is None:
-        raise RequestError("No data given. Name a folder with one folder a class, 'digits', or an imported data set.")
+        raise RequestError(
+            "No data given. Name a folder with one folder a class, 'digits', 'shapes', or an imported data set."
+        )
     main, notices = read(data.source, workspace)
     for name, text in (("val", data.val), ("test", data.test)):
         if text is not None:
@@ -138,7 +140,7 @@ def _check_name(name: str, workspace: Workspace, replace_existing: bool) -> None
             f"--name {shown(name[:120])}: a data set's name is 1 to 100 letters (a–z), digits, '.', '_' or '-', and "
             "begins with a letter or digit."
         )
-    if name.lower() in (*SOURCES, *PLANNED):
+    if name.lower() in SOURCES:
         raise RequestError(f"--name {name}: a data set that comes with the program has this name. Choose another.")
     taken = {known.lower(): row for known, row in imported(workspace).items()}
     if (row := taken.get(name.lower())) is not None and not (replace_existing and row.name == name):

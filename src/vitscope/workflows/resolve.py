@@ -102,7 +102,9 @@ def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: P
     """
     c = with_recipe(requested)
     if c.data.source is None:
-        raise RequestError("data.source: name the pictures to train on: a folder, 'digits', or an imported data set.")
+        raise RequestError(
+            "data.source: name the pictures to train on: a folder, 'digits', 'shapes', or an imported data set."
+        )
     if manifest_file is not None:
         manifest, notices = Manifest.load(manifest_file), []
         if changed := manifest.changed():

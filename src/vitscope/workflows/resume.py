@@ -49,7 +49,7 @@ def resume(
             f"Run {row.name} ({row.id}) is finished. To train it further as a new run: "
             f"{place.command('resume', row.id, '--epochs', 'N')}"
         )
-    return carry_out(row.id, place, observers=observers, started=started, checkpoint=checkpoint)
+    return carry_out(row.id, place, observers=observers, started=started, checkpoint=checkpoint, is_kept=True)
 
 
 def _child(parent: runs.RunRow, epochs: int, checkpoint: str | None, place: Workspace) -> runs.RunRow:
@@ -73,6 +73,8 @@ def _child(parent: runs.RunRow, epochs: int, checkpoint: str | None, place: Work
         shutil.copy2(folder / name, own / name)
     (own / "checkpoints").mkdir()
     copy(snapshot, own / "checkpoints" / snapshot.folder.name, epochs_since_best=0)
+    if (folder / "snapshots").is_dir():  # the time line goes on
+        shutil.copytree(folder / "snapshots", own / "snapshots")
     best = checkpoints.best  # it stays the one to beat
     if best is not None and best.name <= snapshot.folder.name:
         runs.update_run(place.database, child.id, best=parent.best, test=parent.test)

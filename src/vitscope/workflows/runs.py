@@ -1,38 +1,47 @@
-"""What there is to know of runs, as plain data: what `runs list` and `runs show` print, and their `--json` whole."""
+"""What there is to know of runs, as plain data: what `runs list` and `runs show` print, and their `--json` whole.
+
+Their way into the trash and out of it is in `workflows/trash.py`.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vitscope.errors import ViTScopeError
 from vitscope.storage.artifacts import pointed
 from vitscope.storage.workspace import LOCK, Workspace
 
 if TYPE_CHECKING:
+    from vitscope.metrics.query import Value
     from vitscope.storage.runs import RunRow
 
 
 CHECKPOINT = re.compile(r"step-(\d+)(-evaluated)?")  # as training/checkpoint.py names them; importing it is slow
 
 
-def list_runs(workspace: Workspace) -> list[dict[str, Any]]:
-    """All runs, newest first, with these keys:
+def list_runs(workspace: Workspace, *, deleted: bool = False) -> list[dict[str, Any]]:
+    """All runs (or those in the trash), newest first, with these keys:
 
     id, name, status (created, running, interrupted, finished, failed), source, model, created_at and updated_at
     (ISO 8601, UTC), epochs, step, total_steps, progress (0–1), best_val_top1, test_top1 (of that best model; 0–1),
-    message (why, where it failed), parent (id of the run it continues). What is not known is null.
+    message (why, where it failed), parent (id of the run it continues), deleted_at (null but in the trash).
+    What is not known is null.
     """
     if (database := workspace.existing_database) is None:
         return []
     from vitscope.storage import runs
 
-    return [_described(workspace, row) for row in runs.list_runs(database)]
+    _settle_jobs(workspace)
+    return [describe(workspace, row) for row in runs.list_runs(database, deleted=deleted)]
 
 
-def show_run(workspace: Workspace, ref: str) -> dict[str, Any]:
+def show_run(workspace: Workspace, ref: str, newest: Iterable[Value] | None = None) -> dict[str, Any]:
     """One run: the keys of `list_runs`, and
 
     folder; resume (the command that goes on with it; null for a run that is running or finished);
@@ -42,19 +51,22 @@ def show_run(workspace: Workspace, ref: str) -> dict[str, Any]:
     files, checkpoints aside: path (within the folder), size_bytes;
     notices, the warnings and errors it met: time, step, level, text.
 
+    `newest`: the newest values, where they are known already: reading them takes a while where millions are recorded.
     Raises `RequestError` for a run that is not there.
     """
-    row = workspace.find_run(ref)  # first: it tells of a workspace without any run, and creates none
+    workspace.find_run(ref)  # first: it tells of a workspace without any run, and creates none
+    _settle_jobs(workspace)
+    row = workspace.find_run(ref)
 
     from vitscope.metrics import query
     from vitscope.storage import runs
 
     database, folder = workspace.database, workspace.run_folder(row.id)
-    run = _described(workspace, row)
+    run = describe(workspace, row)
     attempts = [_dated(asdict(attempt)) for attempt in runs.list_attempts(database, row.id)]
     if attempts and attempts[-1]["status"] == "running":
         attempts[-1]["status"] = run["status"]
-    metrics = [value._asdict() for value in query.latest(database, row.id)]
+    metrics = [value._asdict() for value in (query.latest(database, row.id) if newest is None else newest)]
     return {
         **run,
         "folder": str(folder),
@@ -68,22 +80,34 @@ def show_run(workspace: Workspace, ref: str) -> dict[str, Any]:
         "checkpoints": _checkpoints(folder / "checkpoints"),
         "files": _files(folder),
         "notices": [
-            {"time": _iso(event.time), "step": event.step, "level": event.level, "text": event.text}
+            {"time": iso(event.time), "step": event.step, "level": event.level, "text": event.text}
             for event in query.events(database, row.id)
             if event.level != "info"
         ],
     }
 
 
-def _described(workspace: Workspace, row: RunRow) -> dict[str, Any]:
+def _settle_jobs(workspace: Workspace) -> None:
+    """See whether a job has died without a word, so that what is told of its run is true."""
+    from vitscope.storage import jobs
+
+    with suppress(ViTScopeError):  # a workspace that may only be read
+        if jobs.open_jobs(workspace.database):  # else nothing more is imported
+            from vitscope.workflows.jobs import settle
+
+            settle(workspace)
+
+
+def describe(workspace: Workspace, row: RunRow) -> dict[str, Any]:
+    """A run with the keys of `list_runs`."""
     return {
         "id": row.id,
         "name": row.name,
         "status": workspace.live_status(row),
         "source": row.source,
         "model": row.model,
-        "created_at": _iso(row.created_at),
-        "updated_at": _iso(row.updated_at),
+        "created_at": iso(row.created_at),
+        "updated_at": iso(row.updated_at),
         "epochs": row.epochs,
         "step": row.step,
         "total_steps": row.total_steps,
@@ -92,6 +116,7 @@ def _described(workspace: Workspace, row: RunRow) -> dict[str, Any]:
         "test_top1": row.test,
         "message": row.message,
         "parent": row.parent,
+        "deleted_at": iso(row.deleted_at),
     }
 
 
@@ -117,8 +142,9 @@ def _files(folder: Path) -> list[dict[str, Any]]:
 
 
 def _dated(attempt: dict[str, Any]) -> dict[str, Any]:
-    return attempt | {name: _iso(attempt[name]) for name in ("started_at", "ended_at")}
+    return attempt | {name: iso(attempt[name]) for name in ("started_at", "ended_at")}
 
 
-def _iso(unix_s: float | None) -> str | None:
+def iso(unix_s: float | None) -> str | None:
+    """A time as JSON holds it: ISO 8601 in UTC."""
     return None if unix_s is None else datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="seconds")

@@ -40,7 +40,7 @@ def train(
     """Train a classifier and return its run.
 
     Args:
-        source: a folder of class folders, `digits`, or the name of an imported data set.
+        source: a folder of class folders, `digits`, `shapes`, or the name of an imported data set.
         config_file: a YAML run description; `options` win over it, `assignments` over both.
         workspace: where runs and data sets are kept; by default $VITSCOPE_WORKSPACE or ./vitscope-workspace.
         observers: callables that are given each `vitscope.events` value while it trains.
@@ -102,8 +102,13 @@ def carry_out(
     observers: Sequence[Observer] = (),
     started: Callable[[Run], None] = lambda run: None,
     checkpoint: str | None = None,
+    is_kept: bool = False,
 ) -> Run:
-    """Train the run from its last checkpoint (or the named one), or from the start where there is none."""
+    """Train the run from its last checkpoint (or the named one), or from the start where there is none.
+
+    Where the request turns out to be wrong before anything was trained, the run is removed, or (`is_kept`) marked
+    failed.
+    """
     folder = workspace.run_folder(run_id)
     with workspace.lock_run(run_id), StopSignals() as stop:
         is_new, has_begun = not (folder / "config.yaml").exists(), False
@@ -115,9 +120,13 @@ def carry_out(
 
         try:
             plan = plan_of(folder, workspace)
+            if is_new:  # the recipe may have named another model than the request did
+                runs.update_run(workspace.database, run_id, model=plan.config.model.name)
             return _train(run_id, plan, workspace, stop, observers, begun, checkpoint)
-        except RequestError:
-            if is_new and not has_begun:  # nothing was trained: leave nothing behind
+        except RequestError as error:
+            if is_new and not has_begun and is_kept:
+                runs.update_run(workspace.database, run_id, status="failed", message=str(error))
+            elif is_new and not has_begun:  # nothing was trained: leave nothing behind
                 runs.remove_run(workspace.database, run_id)
                 shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -172,6 +181,7 @@ def _train(
             training = assemble(plan, workspace, checkpoints, snapshot, bus, stop.requested)
             closing.callback(training.close)
             progress = training.trained.progress
+            bus.add(snapshots_of(training, plan, folder))
             started(run)
             for text in plan.notices:
                 bus(Notice(text, "warning", progress.step))
@@ -254,6 +264,15 @@ def assemble(
             trained.progress.forget_best()
     loader = TrainingLoader(views, c.train.batch_size, c.data.workers or 0)
     return Training(c, trained, forward, accelerator, loader, evaluation, mixing, checkpoints, emit, stop_requested)
+
+
+def snapshots_of(training: Training, plan: Plan, folder: Path) -> list[Observer]:
+    """The observer that records the time line, where the plan asks for it."""
+    if not plan.config.record.snapshots:
+        return []
+    from vitscope.workflows.snapshots import FOLDER, Snapshots
+
+    return [Snapshots(training.trained, plan.manifest, plan.config.record, folder / FOLDER, training.emit)]
 
 
 def compiled(module: Any, compiler: str | None) -> Any:

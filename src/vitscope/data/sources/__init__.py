@@ -11,6 +11,7 @@ from vitscope.data.sources.digits import DigitsSource
 from vitscope.data.sources.folder import FolderSource
 from vitscope.data.sources.imported import ImportedSource
 from vitscope.data.sources.scan import Scan, Source
+from vitscope.data.sources.shapes import ShapesSource
 from vitscope.errors import RequestError, closest
 from vitscope.text import shown
 
@@ -18,27 +19,27 @@ if TYPE_CHECKING:
     from vitscope.storage.datasets import DatasetRow
     from vitscope.storage.workspace import Workspace
 
-__all__ = ["PLANNED", "SOURCES", "ImportedSource", "Scan", "Source", "imported", "open_source"]
+__all__ = ["SOURCES", "ImportedSource", "Scan", "Source", "imported", "open_source"]
 
-SOURCES: dict[str, Callable[[Workspace], Source]] = {"digits": DigitsSource}
+SOURCES: dict[str, Callable[[Workspace], Source]] = {"digits": DigitsSource, "shapes": ShapesSource}
+_WITH_OPTIONS: dict[str, Callable[[Workspace, str], Source]] = {"shapes": ShapesSource.of}  # `shapes:count=3000`
 
-PLANNED = ("shapes",)  # names that will be sources of their own, and are no names for imported sets
 _PLANNED_PREFIXES = {"hf": "data sets of the Hugging Face hub", "torchvision": "torchvision's sets", "wds": "shards"}
 _PLANNED_FILES = {
     "archives": (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"),
     "tables": (".csv", ".tsv", ".parquet", ".arrow", ".json", ".jsonl", ".xlsx"),
 }
-_SUPPORTED = "Supported are a folder with one folder a class, 'digits' and the names of imported data sets."
+_SUPPORTED = "Supported are a folder with one folder a class, 'digits', 'shapes' and the names of imported data sets."
 
 
 def open_source(text: str, workspace: Workspace) -> Source:
-    """The source that `text` means: a builtin name, the name of an imported data set, or a folder.
+    """The source that `text` means: a builtin name (and its options), the name of an imported data set, or a folder.
 
     A name wins over a folder of the same name (write `./digits` for the folder). Raises `RequestError` with the closest
     match.
     """
-    if text in SOURCES:
-        return SOURCES[text](workspace)
+    if (source := _builtin(text, workspace)) is not None:
+        return source
     known = imported(workspace)
     if text in known:
         row = known[text]
@@ -65,8 +66,16 @@ def imported(workspace: Workspace) -> dict[str, DatasetRow]:
     return {row.name: row for row in datasets.list(database)}
 
 
+def _builtin(text: str, workspace: Workspace) -> Source | None:
+    """The source with a name of its own that `text` means, its options after a colon. Raises `RequestError`."""
+    if text in SOURCES:
+        return SOURCES[text](workspace)
+    name, colon, options = text.partition(":")
+    return _WITH_OPTIONS[name](workspace, options) if colon and name in _WITH_OPTIONS else None
+
+
 def _original(row: DatasetRow, workspace: Workspace) -> Source:
-    return SOURCES[row.source](workspace) if row.source in SOURCES else FolderSource.at(row.source)
+    return _builtin(row.source, workspace) or FolderSource.at(row.source)
 
 
 def _not_found(text: str, path: Path, names: list[str]) -> RequestError:
@@ -75,8 +84,6 @@ def _not_found(text: str, path: Path, names: list[str]) -> RequestError:
         return RequestError(f"{shown(text)}: {_PLANNED_PREFIXES[kind.lower()]} are not supported yet. {_SUPPORTED}")
     if not text:
         return RequestError(f"The data set has an empty name. {_SUPPORTED}")
-    if text in PLANNED:
-        return RequestError(f"'{text}' is not supported yet. {_SUPPORTED}")
     for what, endings in _PLANNED_FILES.items():
         if text.lower().endswith(endings):
             return RequestError(f"{shown(text)}: {what} are not supported as a source yet. {_SUPPORTED}")

@@ -9,11 +9,17 @@ OPTIONS = {
     "model": {
         "name": "vit_tiny_convstem",
         "image_size": 32,
-        "drop_path": 0.05,
-        "kwargs": {"patch_size": 8, "embed_dim": 64, "depth": 4, "num_heads": 2},
+        "kwargs": {
+            "patch_size": 8,
+            "embed_dim": 64,
+            "depth": 4,
+            "num_heads": 2,
+            "global_pool": "avg",
+            "class_token": False,
+        },
     },
     "optim": {"lr": 3e-3, "weight_decay": 0.05},
-    "train": {"epochs": 20, "batch_size": 32, "label_smoothing": 0.1},
+    "train": {"epochs": 20, "batch_size": 32, "label_smoothing": 0.0},
     "schedule": {"warmup_ratio": 0.1},
     "augment": {"crop_scale": [0.7, 1.0], "crop_ratio": [0.85, 1.18], "shift": 0.08, "flip": 0.0},
 }

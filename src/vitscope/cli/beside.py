@@ -1,0 +1,69 @@
+"""A dashboard beside a command that trains, in a process of its own, so that training shares nothing with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+from vitscope.errors import ViTScopeError
+from vitscope.storage.workspace import Workspace
+
+START_S = 60.0
+
+
+class Board(NamedTuple):
+    """Where it listens; `code` is good for one opening, `token` as long as the workspace keeps it."""
+
+    root: str
+    token: str
+    code: str
+
+    def page(self, path: str, *, once: bool = False) -> str:
+        """The address of a page such as `runs/ID/curves`, with what opens it."""
+        joint = "&" if "?" in path else "?"
+        return f"{self.root}/{path}{joint}token={self.code if once else self.token}"
+
+
+@contextmanager
+def dashboard(root: str | None, url: str | None) -> Iterator[Board | str]:
+    """A dashboard on the workspace of these options while inside; or why there is none, in words.
+
+    It ends with this process, however that ends.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(root, url, theirs), name="vitscope-dashboard", daemon=True)
+    process.start()
+    theirs.close()
+    told: Board | str = "it did not start in time"
+    with suppress(EOFError, OSError):
+        if ours.poll(START_S):
+            told = ours.recv()
+    try:
+        yield told
+    finally:
+        ours.close()
+        process.join(10)
+        if process.is_alive():
+            process.terminate()
+
+
+def _serve(root: str | None, url: str | None, pipe: Connection) -> None:
+    """In the process beside: serve until the other end of the pipe is gone."""
+    from vitscope.dashboard.server import Server
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who started this
+    try:
+        server = Server(Workspace(root, url))
+        server.start()
+    except ViTScopeError as error:
+        pipe.send(str(error))
+        return
+    pipe.send(Board(server.root, server.access.token, server.access.once()))
+    with suppress(EOFError, OSError):
+        pipe.recv()
+    server.stop()

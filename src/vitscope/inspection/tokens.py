@@ -1,0 +1,55 @@
+"""Which token stands for what: the grid of patches and the tokens before it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from vitscope.errors import RequestError
+
+
+class Tokens(NamedTuple):
+    """A sequence of `prefix` tokens (the class token first where there is one) and the patches, row by row."""
+
+    grid: tuple[int, int]  # patches down and across
+    prefix: int
+    has_class_token: bool
+    patch: tuple[int, int]  # pixels down and across
+
+    @property
+    def patches(self) -> int:
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def count(self) -> int:  # type: ignore[override]  # hides tuple.count, which nobody misses
+        """N: prefix tokens and patches."""
+        return self.prefix + self.patches
+
+
+def tokens_of(module: nn.Module, image_size: int | tuple[int, int]) -> Tokens:
+    """The tokens that a timm model makes of a picture of `image_size` pixels (one side, or height and width).
+
+    Raises `RequestError` for a model that does not cut a picture into patches.
+    """
+    embed: Any = getattr(module, "patch_embed", None)
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    patch: Any = None
+    if hasattr(embed, "feat_ratio"):
+        patch = embed.feat_ratio(as_scalar=False)
+    elif hasattr(embed, "patch_size"):
+        patch = embed.patch_size
+    if patch is None:
+        raise RequestError(
+            f"A {type(module).__name__} does not cut a picture into patches: there are no tokens to tell."
+        )
+    height, width = (int(patch), int(patch)) if isinstance(patch, int) else map(int, patch)
+    is_padded = bool(getattr(embed, "dynamic_img_pad", False))
+    grid = (_parts(size[0], height, is_padded), _parts(size[1], width, is_padded))
+    prefix = int(getattr(module, "num_prefix_tokens", 0))
+    has_class_token = prefix > 0 and getattr(module, "cls_token", None) is not None
+    return Tokens(grid, prefix, has_class_token, (height, width))
+
+
+def _parts(length: int, patch: int, is_padded: bool) -> int:
+    return -(-length // patch) if is_padded else length // patch

@@ -1,0 +1,243 @@
+"""Jobs: runs that are trained by a process of their own, which outlives whoever asked for it.
+
+A job is `vitscope resume RUN` in a session of its own, its output in the run's `job.log`. A run has at most one at a
+time. Nobody has to watch: whoever looks next (`settle`) sees a job whose process is gone and writes down how it ended.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+from vitscope.errors import Conflict, RequestError, ViTScopeError, WorkFailed
+from vitscope.storage import jobs, runs
+from vitscope.storage.workspace import Workspace
+from vitscope.workflows.train import begin, request
+
+LOG = "job.log"
+LOG_LINES = 200
+TOLD_LINES = 5  # of the log, as the message of a job that failed
+_TAIL_BYTES = 65_536
+_SAME_PROCESS_S = 2.0  # a process's beginning as told twice may differ by so much: the clock is set meanwhile
+
+_exit_codes: dict[int, int] = {}  # of our own children, by pid
+
+
+def prepare(
+    source: str, *, recipe: str | None = None, name: str | None = None, options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What `start` takes. Raises `RequestError` for an unknown option, a wrong type or a value out of bounds."""
+    top = {key: value for key, value in (("recipe", recipe), ("name", name)) if value is not None}
+    return request(source, None, (), {**(options or {}), **top})
+
+
+def check(requested: Mapping[str, Any], workspace: Workspace) -> None:
+    """Raise `RequestError` for a name that no table holds: what can be told without looking at the pictures.
+
+    Imports torch.
+    """
+    from vitscope.data.sources import open_source
+    from vitscope.workflows.resolve import check_init, with_recipe
+
+    c = with_recipe(requested)
+    for source in (c.data.source, c.data.val, c.data.test):
+        if source is not None:
+            open_source(source, workspace)
+    check_init(c.model, workspace)
+
+
+def start(requested: Mapping[str, Any], workspace: Workspace) -> str:
+    """Commit a new run and have a process train it; gives the run's id."""
+    row = begin(requested, workspace)
+    _launch(row.id, workspace)
+    return row.id
+
+
+def resume(workspace: Workspace, run_id: str) -> None:
+    """Have a process go on with a run. Raises `Conflict` for one that is at work, or finished."""
+    row = runs.get_run(workspace.database, run_id)
+    status = workspace.live_status(row)
+    if row.status == "finished":
+        raise Conflict(f"Run {row.name} ({row.id}) is finished: there is nothing to go on with.")
+    if status == "running" or workspace.is_locked(run_id):
+        raise Conflict(f"Run {row.name} ({row.id}) is being trained already.")
+    _launch(run_id, workspace)
+
+
+def stop(workspace: Workspace, run_id: str) -> None:
+    """Ask whoever trains a run to finish the step, save and end. Raises `Conflict` where nobody here does."""
+    row, job = runs.get_run(workspace.database, run_id), jobs.get(workspace.database, run_id)
+    pid = _worker(workspace, row, job)
+    if job is not None:
+        jobs.mark_stopping(workspace.database, run_id, time.time())
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        raise Conflict(f"Run {row.name} ({row.id}): its process has just ended.") from None
+    except PermissionError:
+        raise Conflict(f"Run {row.name} ({row.id}) belongs to another user's process (pid {pid}).") from None
+
+
+def log(workspace: Workspace, run_id: str, lines: int = LOG_LINES) -> str | None:
+    """The last lines of what a run's jobs have printed; None where it never had one."""
+    file = workspace.run_folder(run_id) / LOG
+    return _tail(file, 0, lines) if file.is_file() else None
+
+
+def settle(workspace: Workspace) -> list[str]:
+    """Close the jobs of this machine whose process is gone, and mark failed what it left open; gives those runs."""
+    if (database := workspace.existing_database) is None:
+        return []
+    settled = []
+    for job in jobs.open_jobs(database):
+        if job.host == socket.gethostname() and not is_alive(job) and _close(workspace, job):
+            settled.append(job.run_id)
+    return settled
+
+
+def is_alive(job: jobs.JobRow) -> bool:
+    """Whether the job's process is there; another one that was given its number is not it."""
+    try:
+        process = psutil.Process(job.pid)
+        is_same = abs(process.create_time() - job.process_started_at) < _SAME_PROCESS_S
+        return is_same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.AccessDenied:
+        return True
+    except psutil.NoSuchProcess:
+        return False
+
+
+# ---------------------------------------------------------------------------------------------- beginning
+
+
+def _launch(run_id: str, workspace: Workspace) -> None:
+    database, file = workspace.database, workspace.run_folder(run_id) / LOG
+    before = jobs.get(database, run_id)
+    if before is not None and before.ended_at is None and before.host == socket.gethostname() and is_alive(before):
+        raise Conflict(f"Run {run_id} has been given to a process already (pid {before.pid}).")
+    attempts = runs.list_attempts(database, run_id)
+    claimed = jobs.JobRow(
+        run_id=run_id,
+        host=socket.gethostname(),
+        pid=os.getpid(),  # ours, until there is one
+        process_started_at=psutil.Process().create_time(),
+        attempts_before=attempts[-1].attempt if attempts else 0,
+        log_offset=file.stat().st_size if file.exists() else 0,
+        started_at=time.time(),
+    )
+    if not jobs.claim(database, claimed, instead_of=before):
+        raise Conflict(f"Run {run_id} has just been given to another process.")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("ab") as output:
+            process = _spawn(run_id, workspace, output)
+        started_at = psutil.Process(process.pid).create_time()
+    except (OSError, psutil.Error) as error:
+        message = f"The process that was to train it could not be started: {error}."
+        jobs.mark_ended(database, claimed, time.time(), "failed", message)
+        raise WorkFailed(message) from None
+    jobs.started(database, claimed, process.pid, started_at)
+    threading.Thread(target=_wait, args=(process, workspace), name=f"vitscope-job-{run_id}", daemon=True).start()
+
+
+def _spawn(run_id: str, workspace: Workspace, output: IO[bytes]) -> subprocess.Popen[bytes]:
+    # -P: a folder named like a package, where the person happens to be, is not imported.
+    command = [sys.executable, "-P", "-m", "vitscope", "--workspace", str(workspace.root), "resume", run_id]
+    database = workspace.whereabouts["database"]  # not on the command line, which everybody can read: a password
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # neither Ctrl-C nor a closed terminal reaches it
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **({"VITSCOPE_DATABASE": database} if database else {})},
+    )
+
+
+def _wait(process: subprocess.Popen[bytes], workspace: Workspace) -> None:
+    _exit_codes[process.pid] = process.wait()
+    with suppress(ViTScopeError):  # the next who looks will see it
+        settle(workspace)
+
+
+# ---------------------------------------------------------------------------------------------- ending
+
+
+def _close(workspace: Workspace, job: jobs.JobRow) -> bool:
+    database, now = workspace.database, time.time()
+    try:
+        row = runs.get_run(database, job.run_id)
+    except RequestError:  # erased meanwhile
+        return False
+    attempts = runs.list_attempts(database, job.run_id)
+    newest = attempts[-1] if attempts and attempts[-1].attempt > job.attempts_before else None
+    if newest is None:
+        return _close_early(workspace, job, row)
+    is_own = newest.attempt == job.attempts_before + 1 and (newest.host, newest.pid) == (job.host, job.pid)
+    if not is_own or row.status != "running":  # others went on with it, or it said itself how it ended
+        return jobs.mark_ended(database, job, now)
+    return jobs.mark_ended(database, job, now, "failed", _message(workspace, job))
+
+
+def _close_early(workspace: Workspace, job: jobs.JobRow, row: runs.RunRow) -> bool:
+    """Of a job that never came as far as to begin training."""
+    database, now = workspace.database, time.time()
+    if workspace.is_locked(job.run_id):  # whoever started it died before writing down which process it is
+        return False
+    if row.status == "failed" and row.updated_at >= job.started_at:
+        return jobs.mark_ended(database, job, now)
+    if job.stop_requested_at is not None:
+        return jobs.mark_ended(database, job, now, "interrupted", "Stopped before it began to train.")
+    return jobs.mark_ended(database, job, now, "failed", _message(workspace, job))
+
+
+def _message(workspace: Workspace, job: jobs.JobRow) -> str:
+    code = _exit_codes.get(job.pid)
+    how = "ended without a word"
+    if code is not None and code < 0:
+        how = f"was killed ({signal.Signals(-code).name})"
+    elif code:
+        how = f"ended with exit code {code}"
+    said = _tail(workspace.run_folder(job.run_id) / LOG, job.log_offset, TOLD_LINES)
+    lines = " | ".join(line.strip() for line in said.splitlines() if line.strip())
+    return f"Its process {how}. The end of its log: {lines}" if lines else f"Its process {how}; its log is empty."
+
+
+def _worker(workspace: Workspace, row: runs.RunRow, job: jobs.JobRow | None) -> int:
+    """The process on this machine that trains a run. Raises `Conflict`."""
+    title, attempts = f"Run {row.name} ({row.id})", runs.list_attempts(workspace.database, row.id)
+    if workspace.live_status(row) == "running" and attempts:
+        newest = attempts[-1]
+        if newest.host != socket.gethostname():
+            raise Conflict(f"{title} is being trained on {newest.host}: stop it there.")
+        if newest.pid == workspace.holder_pid(row.id):  # else the lock is held by one that is just beginning
+            return newest.pid
+    if job is not None and job.ended_at is None and job.host == socket.gethostname() and is_alive(job):
+        return job.pid
+    if workspace.is_locked(row.id):
+        raise Conflict(f"{title} is just beginning. Try again in a moment.")
+    raise Conflict(f"{title} is not being trained.")
+
+
+def _tail(file: Path, offset: int, lines: int) -> str:
+    try:
+        with file.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            begin_ = max(offset, size - _TAIL_BYTES)
+            stream.seek(begin_)
+            text = stream.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    kept = text.splitlines()[-lines:]
+    return "\n".join(kept)

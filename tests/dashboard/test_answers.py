@@ -1,0 +1,134 @@
+"""What the process beside the dashboard answers, asked without a process: pictures, names, and real documents."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import draw_folder
+from tests.trained import FRUITS, save_run, tiny_bundle
+from vitscope import config
+from vitscope.dashboard.answers import Answerer
+from vitscope.dashboard.child import Refusal
+from vitscope.data.manifest import Manifest
+from vitscope.errors import Conflict, RequestError
+from vitscope.models.create import FAMILIES
+from vitscope.preprocess import decode
+from vitscope.storage import runs
+from vitscope.storage.workspace import Workspace
+from vitscope.visualization.document import unpack
+from vitscope.workflows.inspect import inspect
+from vitscope.workflows.run import Run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    place = tmp_path_factory.mktemp("answers")
+    pictures = draw_folder(place / "pictures", dict.fromkeys(FRUITS, 20))
+    return save_run(Workspace(place / "ws"), tiny_bundle(), pictures)
+
+
+@pytest.fixture(scope="module")
+def answerer(run: Run) -> Answerer:
+    return Answerer(run.workspace)
+
+
+def test_pictures_of_a_split_are_listed_with_their_classes(answerer: Answerer, run: Run):
+    manifest = Manifest.load(run.folder / "manifest.parquet")
+    expected = {
+        f"sample:{i}": manifest.classes[label]
+        for i, label, split in zip(
+            *(manifest.table[c].to_pylist() for c in ("sample_id", "label", "split")), strict=True
+        )
+        if split == "test"
+    }
+    told = json.loads(answerer.images({"run": run.id, "split": "test", "offset": 0, "limit": 500}).data)
+    assert {image["id"]: image["label"] for image in told["images"]} == expected
+    assert told["total"] == len(expected)
+    assert told["splits"] == {split: len(manifest.of_split(split)) for split in ("train", "val", "test")}
+    page = json.loads(answerer.images({"run": run.id, "split": "test", "offset": 3, "limit": 4}).data)["images"]
+    assert page == told["images"][3:7]
+    assert len({image["label"] for image in told["images"][:6]}) > 1  # not class by class
+
+
+def test_a_thumbnail_is_the_picture(answerer: Answerer, run: Run):
+    manifest = Manifest.load(run.folder / "manifest.parquet")
+    sample = manifest.sample(0)
+    content = answerer.thumbnail({"run": run.id, "image": f"sample:{sample.sample_id}", "side": 96})
+    assert content.type == "image/png"
+    small = np.asarray(Image.open(io.BytesIO(content.data)))
+    pixels = decode(sample.path)  # 24 × 28: enlarged three times, each pixel as it is
+    assert np.array_equal(small, pixels.repeat(3, 0).repeat(3, 1))
+    large = answerer.thumbnail({"run": run.id, "image": f"sample:{sample.sample_id}", "side": 16})
+    assert max(Image.open(io.BytesIO(large.data)).size) == 16
+
+
+@pytest.mark.parametrize("image", ["sample:0123456789abcdef", "upload:" + "0" * 64, "../x", "sample:../x"])
+def test_a_picture_that_is_not_there_is_told(answerer: Answerer, run: Run, image: str):
+    with pytest.raises(RequestError):
+        answerer.thumbnail({"run": run.id, "image": image, "side": 96})
+
+
+def test_a_run_that_has_just_begun_has_no_pictures_yet_and_then_has(answerer: Answerer, run: Run):
+    row = runs.create_run(run.workspace.database, name="new", source="s", model="m")
+    asked = {"run": row.id, "split": "test", "offset": 0, "limit": 5}
+    assert json.loads(answerer.images(asked).data) == {"total": 0, "images": [], "splits": {}}
+    folder = run.workspace.run_folder(row.id)
+    folder.mkdir()
+    Manifest.load(run.folder / "manifest.parquet").save(folder / "manifest.parquet")
+    assert json.loads(answerer.images(asked).data)["total"] > 0
+
+
+def test_what_a_run_can_be_made_of(answerer: Answerer):
+    told = json.loads(answerer.options({}).data)
+    assert told["schema"] == json.loads(json.dumps(config.schema()))
+    assert {"digits", "shapes"} <= {source["name"] for source in told["sources"] if source["kind"] == "builtin"}
+    assert {recipe["name"]: bool(recipe["help"]) for recipe in told["recipes"]}["digits"]
+    assert {model["family"] for model in told["models"]} >= set(FAMILIES)
+
+
+def test_names_are_checked(answerer: Answerer):
+    answerer.check({"requested": {"data": {"source": "digits"}, "recipe": "digits"}})
+    with pytest.raises(Refusal) as caught:
+        answerer.check({"requested": {"data": {"source": "digits"}, "model": {"name": "vit_tny_patch16_224"}}})
+    assert caught.value.status == 422
+    assert "vit_tiny_patch16_224" in str(caught.value)
+
+
+def test_documents_are_those_of_the_model(answerer: Answerer, run: Run):
+    """Attention as the public function gives it, which is tested against timm's own."""
+    manifest = Manifest.load(run.folder / "manifest.parquet")
+    sample = manifest.of_split("test").sample(0)
+    query = {"image": f"sample:{sample.sample_id}"}
+    content = answerer.document({"run": run.id, "key": "attention/1", "query": query, "threads": 1})
+    told = json.loads(content.data)
+    inside = inspect(run, sample.path)
+    assert np.allclose(unpack(told["weights"]), inside.attention[1], atol=1e-3)  # sent with half precision
+    overview = json.loads(answerer.document({"run": run.id, "key": "overview", "query": {}, "threads": 1}).data)
+    assert overview["run"]["id"] == run.id
+    assert overview["model"]["classes"] == list(FRUITS)
+
+
+def test_a_run_without_weights_is_told_apart(answerer: Answerer, run: Run):
+    row = runs.create_run(run.workspace.database, name="new", source="s", model="m")
+    with pytest.raises(Conflict):
+        answerer.document({"run": row.id, "key": "structure", "query": {}, "threads": 1})
+    with pytest.raises(RequestError):
+        answerer.document({"run": run.id, "key": "nothing", "query": {}, "threads": 1})
+
+
+def test_a_folder_of_the_runs_name_where_the_person_is_changes_nothing(
+    answerer: Answerer, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    bundle = tmp_path / run.id
+    bundle.mkdir()
+    tiny_bundle(classes=("x", "y")).save(bundle)
+    answerer._views.clear()
+    told = json.loads(answerer.document({"run": run.id, "key": "overview", "query": {}, "threads": 1}).data)
+    assert told["model"]["classes"] == list(FRUITS)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from tests.inspection.tiny import GLOBAL, SIDE, pixels, tiny
+from vitscope.errors import RequestError
+from vitscope.inspection.probe import capture
+from vitscope.inspection.tokens import tokens_of
+
+PREFIX = {
+    "vit_tiny_patch16_224": 1,
+    "deit_tiny_distilled_patch16_224": 2,
+    "vit_small_patch14_reg4_dinov2": 5,
+    "vit_small_patch16_dinov3": 5,
+}
+
+
+@pytest.mark.parametrize("name", GLOBAL)
+def test_there_are_as_many_tokens_as_attention_has(name: str) -> None:
+    module = tiny(name)
+    tokens = tokens_of(module, SIDE)
+    assert tokens.grid == (4, 4)
+    assert tokens.patch == (8, 8)
+    assert tokens.has_class_token
+    assert tokens.count == capture(module, pixels(1)).attention[0].shape[-1]
+    assert tokens.prefix == PREFIX.get(name, 1)
+
+
+def test_sides_may_differ_and_a_class_token_be_missing() -> None:
+    sizes = {"img_size": (32, 48), "patch_size": (8, 16), "embed_dim": 16, "depth": 1, "num_heads": 1}
+    module = timm.create_model("vit_tiny_patch16_224", class_token=False, global_pool="avg", **sizes)
+    tokens = tokens_of(module, (32, 48))
+    assert (tokens.grid, tokens.patch, tokens.prefix, tokens.has_class_token) == ((4, 3), (8, 16), 0, False)
+    with torch.no_grad():
+        assert capture(module, torch.zeros(1, 3, 32, 48)).attention[0].shape[-1] == 12
+
+
+def test_what_has_no_patches_has_no_tokens() -> None:
+    with pytest.raises(RequestError, match="Linear does not cut"):
+        tokens_of(nn.Linear(3, 3), 32)

@@ -1,0 +1,118 @@
+/** What is looked at: the moment, the picture, layer, head and token. All of it is in the address. */
+import type { DocumentSource } from "../documents";
+import type { UrlState } from "../state";
+import { Documents, Watched } from "./documents.svelte";
+import { chosen, isLive, stops } from "./moments";
+import { MEAN, type Direction, type TokenGrid } from "./tokens";
+import type { AttentionSummary, Guess, Moment, Overview, Picture, Structure, Timeline } from "./types";
+
+export const VIEWS = ["overview", "layers", "attention", "heads"] as const;
+export type ViewName = (typeof VIEWS)[number];
+
+export class Inspection {
+  readonly documents: Documents;
+  readonly overview: Watched<Overview>;
+  readonly structure: Watched<Structure>;
+  /** Of the picture at a checkpoint. */
+  readonly attention: Watched<AttentionSummary>;
+  /** Of the picture at all snapshots; only loaded while one is looked at. */
+  readonly timeline: Watched<Timeline>;
+  /** Counts the moments that came since the page was opened. */
+  private arrivals = $state(0);
+
+  readonly view: ViewName = $derived.by(() => VIEWS.find((name) => name === this.state.get("view")) ?? "overview");
+  private readonly chosen = $derived.by(() =>
+    this.overview.value ? chosen(this.overview.value, this.state.get("at")) : { moment: null, follows: false },
+  );
+  readonly moment: Moment | null = $derived(this.chosen.moment);
+  readonly follows: boolean = $derived(this.chosen.follows);
+  readonly stops = $derived.by(() => stops(this.overview.value?.moments ?? []));
+  readonly isLive = $derived.by(() => (this.overview.value ? isLive(this.overview.value) : false));
+  readonly isSnapshot = $derived(this.moment !== null && !this.moment.is_checkpoint);
+
+  private readonly asked = $derived.by(() => this.state.get("image"));
+  /** The picture that is shown. Snapshots know the pinned ones alone. */
+  readonly image: string | null = $derived.by(() => {
+    const pinned = this.overview.value?.pinned ?? [];
+    if (this.isSnapshot && !pinned.some(({ id }) => id === this.asked)) return pinned[0]?.id ?? null;
+    return this.asked ?? pinned[0]?.id ?? null;
+  });
+  /** Whether another picture was asked for than a snapshot can show. */
+  readonly isOtherImage: boolean = $derived(this.isSnapshot && this.asked !== null && this.asked !== this.image);
+
+  readonly picture: Picture | null = $derived.by(() => (this.isSnapshot ? this.timeline.value?.image : this.attention.value?.image) ?? null);
+  readonly prediction: Guess[] | null = $derived.by(() => (this.isSnapshot ? this.snapshot?.prediction : this.attention.value?.prediction) ?? null);
+  readonly snapshot = $derived.by(() => (this.isSnapshot ? (this.timeline.value?.moments.find((m) => m.step === this.moment?.step) ?? null) : null));
+
+  readonly grid: TokenGrid = $derived.by(() => {
+    const model = this.overview.value?.model;
+    const summary = this.attention.value;
+    const [rows, cols] = summary?.grid ?? model?.grid ?? [0, 0];
+    return { prefix: summary?.prefix_tokens ?? model?.prefix_tokens ?? 0, hasClassToken: model?.has_class_token ?? false, rows, cols };
+  });
+  /** Heads of each layer whose attention can be shown. */
+  readonly heads: number[] = $derived.by(() => {
+    if (this.isSnapshot) {
+      const [layers = 0, heads = 0] = this.snapshot?.thumbnails?.shape ?? [];
+      return new Array<number>(layers).fill(heads);
+    }
+    return this.attention.value?.heads ?? [];
+  });
+  readonly layer: number = $derived.by(() => whole(this.state.get("layer"), 0, this.heads.length - 1) ?? Math.max(0, this.heads.length - 1));
+  /** MEAN: all of the layer together. */
+  readonly head: number = $derived.by(() => whole(this.state.get("head"), 0, (this.heads[this.layer] ?? 1) - 1) ?? MEAN);
+  /** The pinned token; MEAN where a model without a class token is seen as a whole. */
+  readonly token: number = $derived.by(() => {
+    const last = this.grid.prefix + this.grid.rows * this.grid.cols - 1;
+    return whole(this.state.get("token"), 0, last) ?? (this.grid.hasClassToken ? 0 : MEAN);
+  });
+  readonly direction: Direction = $derived.by(() => (this.state.get("direction") === "to" ? "to" : "from"));
+
+  /** What to ask of a checkpoint. */
+  readonly at: Record<string, string> = $derived.by((): Record<string, string> => (this.moment ? { at: this.moment.id } : {}));
+  readonly version: string = $derived.by(() => String(this.moment?.step ?? ""));
+
+  constructor(
+    source: DocumentSource,
+    readonly state: UrlState,
+  ) {
+    this.documents = new Documents(source);
+    this.overview = new Watched(this.documents, () => ({ key: "overview", version: this.arrivals }));
+    this.structure = new Watched(this.documents, () => ({ key: "structure" }));
+    this.attention = new Watched(this.documents, () =>
+      this.overview.value && !this.isSnapshot && this.view !== "layers" ? { key: "attention", query: this.withImage, version: this.version } : null,
+    );
+    this.timeline = new Watched(this.documents, () =>
+      this.isSnapshot && this.image && this.view !== "layers" ? { key: "timeline", query: { image: this.image }, version: this.arrivals } : null,
+    );
+  }
+
+  get withImage(): Record<string, string> {
+    return this.image ? { ...this.at, image: this.image } : this.at;
+  }
+
+  /** Counts up with every new moment, for documents that grow. */
+  get revision(): number {
+    return this.arrivals;
+  }
+
+  /** A new moment is there. What failed for want of one is tried again. */
+  arrived(): void {
+    this.arrivals++;
+    for (const watched of [this.structure, this.attention]) if (watched.trouble) watched.retry();
+  }
+
+  choose(
+    values: Partial<Record<"view" | "at" | "image" | "layer" | "head" | "token" | "direction", string | number | null>>,
+    options?: { push?: boolean },
+  ): void {
+    const texts = Object.entries(values).map(([name, value]) => [name, value === null || value === MEAN ? null : String(value)] as const);
+    this.state.set(Object.fromEntries(texts), options);
+  }
+}
+
+function whole(text: string | null, least: number, most: number): number | null {
+  if (text === null || !/^\d+$/.test(text)) return null;
+  const value = Number(text);
+  return value >= least && value <= most ? value : null;
+}

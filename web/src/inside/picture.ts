@@ -1,0 +1,90 @@
+/** The picture with what the model looks at: drawn in three layers. */
+import type { ColourMap } from "./colour";
+import type { Mosaic } from "./canvas";
+import type { Place, TokenGrid } from "./tokens";
+
+export type Overlay = "brightness" | "colour";
+const DARKEST = 0.88;
+
+/** Puts a map of `grid` into the mosaic: veils for brightness, colours otherwise. NaN is outside of what is looked at. */
+export function fillOverlay(mosaic: Mosaic, values: Float32Array, scale: number, overlay: Overlay, map: ColourMap): void {
+  if (overlay === "colour") {
+    mosaic.fill(0, values, 0, scale, map);
+  } else {
+    mosaic.paint(0, (i) => {
+      const value = values[i]!;
+      const share = scale > 0 && !Number.isNaN(value) ? Math.min(1, value / scale) : 0;
+      return (Math.round((1 - share) * DARKEST * 255) << 24) >>> 0; // black, more or less of it
+    });
+  }
+  mosaic.done();
+}
+
+export function drawGrid(context: CanvasRenderingContext2D, grid: TokenGrid, side: number, colour: string): void {
+  if (side / grid.cols < 12) return; // lines would be most of what is seen
+  context.beginPath();
+  for (let c = 1; c < grid.cols; c++) {
+    context.moveTo((side * c) / grid.cols, 0);
+    context.lineTo((side * c) / grid.cols, side);
+  }
+  for (let r = 1; r < grid.rows; r++) {
+    context.moveTo(0, (side * r) / grid.rows);
+    context.lineTo(side, (side * r) / grid.rows);
+  }
+  context.strokeStyle = colour;
+  context.lineWidth = 0.5;
+  context.stroke();
+}
+
+/** A frame around a patch that is seen on any ground: light inside dark, or the accent. */
+export function drawFrame(
+  context: CanvasRenderingContext2D,
+  place: Place,
+  grid: Pick<TokenGrid, "rows" | "cols">,
+  side: number,
+  colour: string,
+  isDashed = false,
+): void {
+  const [w, h] = [side / grid.cols, side / grid.rows];
+  const [x, y] = [place.col * w, place.row * h];
+  context.lineWidth = 4;
+  context.strokeStyle = "rgb(0 0 0 / 70%)";
+  context.setLineDash([]);
+  context.strokeRect(x + 0.5, y + 0.5, w - 1, h - 1);
+  context.lineWidth = 2;
+  context.strokeStyle = colour;
+  if (isDashed) context.setLineDash([4, 3]);
+  context.strokeRect(x + 0.5, y + 0.5, w - 1, h - 1);
+  context.setLineDash([]);
+}
+
+/** The edge of an object's mask (side × side, nonzero inside) as lines along pixel edges, scaled to a square. */
+export function outline(mask: ArrayLike<number>, [rows, cols]: [number, number], side: number): Path2D {
+  const path = new Path2D();
+  const inside = (r: number, c: number) => r >= 0 && r < rows && c >= 0 && c < cols && mask[r * cols + c]! > 0;
+  const [h, w] = [side / rows, side / cols];
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < cols; c++) {
+      if (!inside(r, c)) continue;
+      const [x, y] = [c * w, r * h];
+      if (!inside(r - 1, c)) line(path, x, y, x + w, y);
+      if (!inside(r + 1, c)) line(path, x, y + h, x + w, y + h);
+      if (!inside(r, c - 1)) line(path, x, y, x, y + h);
+      if (!inside(r, c + 1)) line(path, x + w, y, x + w, y + h);
+    }
+  }
+  return path;
+}
+
+function line(path: Path2D, x0: number, y0: number, x1: number, y1: number): void {
+  path.moveTo(x0, y0);
+  path.lineTo(x1, y1);
+}
+
+/** A picture from its data address, once it is decoded. */
+export async function decoded(address: string): Promise<HTMLImageElement> {
+  const picture = new Image();
+  picture.src = address;
+  await picture.decode();
+  return picture;
+}
