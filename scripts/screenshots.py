@@ -78,7 +78,8 @@ def take(page: Page, address: str, path: str, file: Path) -> None:
     """Open the page, wait until it has what it shows, and keep it with fewer colours."""
     page.goto(re.sub(r"/\?token=.*", f"/{path}", address))
     page.wait_for_selector("main")
-    page.wait_for_function("!document.querySelector('main [aria-busy=true]')", timeout=60_000)
+    page.wait_for_timeout(500)
+    page.wait_for_function("!document.querySelector('main .skeleton, main .wait')", timeout=60_000)
     page.wait_for_timeout(1200)
     page.screenshot(path=file)
     with Image.open(file) as picture:

@@ -181,3 +181,24 @@ def test_asking_for_the_status_does_not_disturb_one_who_takes_the_run(tmp_path: 
     finally:
         over.set()
         asker.join()
+
+
+def test_those_who_ask_are_not_taken_for_a_holder(tmp_path: Path):
+    workspace = Workspace(tmp_path)
+    run = make_run(workspace)
+    runs.begin_attempt(workspace.database, run.id, 0)
+    row = runs.get_run(workspace.database, run.id)
+    with workspace.lock_run(run.id):
+        pass
+    told: set[str] = set()
+
+    def ask() -> None:
+        for _ in range(400):
+            told.add(workspace.live_status(row))
+
+    askers = [threading.Thread(target=ask) for _ in range(4)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    assert told == {"interrupted"}

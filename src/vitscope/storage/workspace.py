@@ -186,12 +186,24 @@ def as_workspace(workspace: Workspace | str | Path | None) -> Workspace:
 
 
 def _is_held(file: Path) -> bool:
+    """Whether a process holds the lock. Those who ask share it, so that none of them is taken for its holder."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return _is_held_by_anybody(file)
+    try:
+        with file.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except OSError:  # held; or it cannot be asked, and what the row says is all that is known
+        return True
+
+
+def _is_held_by_anybody(file: Path) -> bool:
     from filelock import FileLock, Timeout
 
     try:
         with FileLock(file, blocking=False):
             return False
-    except Timeout:
-        return True
-    except OSError:  # a workspace that may only be read: what the row says is all that is known
+    except (Timeout, OSError):
         return True

@@ -1,8 +1,11 @@
 """The embedded digits (scikit-learn's, 1,797 pictures, here at 32×32) in a minute or two on a laptop's CPU.
 
-A narrow ViT with a convolutional stem; shifts and gentle crops, no flip (a mirrored digit is another sign).
-Command: `vitscope demo`, or `vitscope train digits --recipe digits`. Measured on two cores of an AVX2 CPU without bf16
-(AMD EPYC, first generation): 98.3 % test (353 of 359; seed 0) after 91 s of training.
+A narrow ViT with a convolutional stem that averages its patches; shifts and gentle crops, no flip (a mirrored digit is
+another sign). Command: `vitscope demo`, or `vitscope train digits --recipe digits`. Measured on two cores of an AVX2
+CPU without bf16 (AMD EPYC, first generation): 98.9 % test (355 of 359; seed 0) after 94 s of training.
+
+Chosen on a fifth of the training pictures, seeds 1 to 4: 97.6, 98.6, 97.6 and 98.3 % of them. Reading a class token,
+with label smoothing 0.1 and drop path 0.05, gave 92.7 and 97.2 % (seeds 1, 2); averaging and smoothing 96.5 and 99.0 %.
 """
 
 OPTIONS = {
