@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -79,7 +79,7 @@ def take(page: Page, address: str, path: str, file: Path) -> None:
     page.goto(re.sub(r"/\?token=.*", f"/{path}", address))
     page.wait_for_selector("main")
     page.wait_for_timeout(500)
-    page.wait_for_function("!document.querySelector('main .skeleton, main .wait')", timeout=60_000)
+    expect(page.locator("main .skeleton, main .wait")).to_have_count(0, timeout=60_000)
     page.wait_for_timeout(1200)
     page.screenshot(path=file)
     with Image.open(file) as picture:
