@@ -141,6 +141,7 @@ def test_one_that_is_never_finished_leaves_nothing(workspace: Workspace):
             wait_until(lambda: (workspace.cache_folder / "uploads").is_dir())
             wait_until(lambda: len(list((workspace.cache_folder / "uploads").iterdir())) == 1)
         wait_until(lambda: list((workspace.cache_folder / "uploads").iterdir()) == [])
+        assert list((workspace.cache_folder / "uploads").iterdir()) == []
 
 
 async def parts(*chunks: bytes) -> AsyncIterator[bytes]:
