@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
-from vitscope.storage.artifacts import new_folder, point, pointed, write_atomically
+from vitscope.storage.artifacts import files_below, new_folder, point, pointed, write_atomically
 
 
 @pytest.fixture
@@ -80,3 +81,27 @@ def test_a_file_keeps_its_content_when_the_new_cannot_be_written(
         write_atomically(tmp_path / "file", "new")
     assert (tmp_path / "file").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_files_below_are_those_that_are_finished(tmp_path: Path) -> None:
+    (tmp_path / "a" / ".half.123.tmp").mkdir(parents=True)
+    for name, content in (("a/.half.123.tmp/x", b"1"), ("a/y", b"12"), (".hidden", b"1"), ("z", b"123")):
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "link").symlink_to("z")
+    assert files_below(tmp_path) == {"a/y": 2, "z": 3}
+    assert files_below(tmp_path / "missing") == {}
+
+
+def test_files_below_that_go_away_meanwhile_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("first/a", "second/b"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"1")
+    honest = os.scandir
+
+    def a_folder_goes(path: str) -> object:
+        if Path(path).name == "first":
+            (tmp_path / "first").rename(tmp_path / ".gone")
+        return honest(path)
+
+    monkeypatch.setattr("os.scandir", a_folder_goes)
+    assert files_below(tmp_path) == {"second/b": 1}

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,22 @@ def new_folder(folder: Path, *, durable: bool = True) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def files_below(folder: Path) -> dict[str, int]:
+    """Sizes in bytes of the finished files in a folder that may be written meanwhile, by their sorted relative names.
+
+    What has a hidden name is somebody's unfinished work, and what goes away while one looks is not there.
+    """
+    found: dict[str, int] = {}
+    for place, folders, names in os.walk(folder):  # passes over folders that have gone
+        folders[:] = [name for name in folders if name[0] != "."]
+        for name in names:
+            file = Path(place, name)
+            with suppress(OSError):
+                if name[0] != "." and not file.is_symlink():
+                    found[file.relative_to(folder).as_posix()] = file.stat().st_size
+    return dict(sorted(found.items()))
 
 
 def flush(path: Path) -> None:

@@ -47,6 +47,14 @@ class Found:
 
     def load(self) -> ModelBundle:
         """The module with all that belongs to it. Raises `RequestError` as `vitscope.load` does."""
+        try:
+            return self._load()
+        except (RequestError, OSError):
+            if not self.is_run or self.path.is_dir() or self.run_folder is None:
+                raise
+            return _of_run(self.run_folder, f"Run {self.run_folder.name}").load()  # it was replaced while it was read
+
+    def _load(self) -> ModelBundle:
         if self.path.suffix == ONNX:
             raise RequestError(
                 f"{self.path}: an ONNX file is a finished graph, without a module to load. 'vitscope predict' and "

@@ -122,7 +122,14 @@ class Moments:
             return self._load(self._model)
         if at == INITIAL:
             return self._open_initial(self._run)
-        return self._load(Found(self._checkpoint_folder(self._run, at), self._run))
+        folder = self._checkpoint_folder(self._run, at)
+        while True:
+            try:
+                return self._load(Found(folder, self._run))
+            except (RequestError, OSError):
+                if folder.is_dir():
+                    raise
+                folder = self._checkpoint_folder(self._run, at)  # a later one took its place while it was read
 
     def _only(self, at: str) -> None:
         if at not in (BEST, LAST):
@@ -131,13 +138,12 @@ class Moments:
     def _checkpoint_folder(self, run: Path, at: str) -> Path:
         checkpoints = Checkpoints(run / CHECKPOINTS)
         named = {path.name: path for path in checkpoints.all()}
-        if not named:
-            raise NoWeights(f"Run {run.name} has no checkpoint yet: wait for its first, or resume it.")
-        folder = (
-            (checkpoints.best or checkpoints.last) if at == BEST else checkpoints.last if at == LAST else named.get(at)
-        )
+        pointers = {BEST: checkpoints.best or checkpoints.last, LAST: checkpoints.last}
+        folder = pointers[at] if at in pointers else named.get(at)
         if folder is not None:
             return folder
+        if at in pointers or not named:
+            raise NoWeights(f"Run {run.name} has no checkpoint yet: wait for its first, or resume it.")
         if any(moment.id == at for moment in self.all()):
             raise RequestError(f"Of {at} only the time line was recorded, not the weights. {_choices(named)}")
         raise unknown("moment", shown(at), [BEST, LAST, *named], "It may have been replaced by a later one.")

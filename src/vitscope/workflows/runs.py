@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitscope.errors import ViTScopeError
-from vitscope.storage.artifacts import pointed
+from vitscope.storage.artifacts import files_below, pointed
 from vitscope.storage.workspace import LOCK, Workspace
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _checkpoints(folder: Path) -> list[dict[str, Any]]:
             "name": path.name,
             "step": int(found[1]),
             **{name: target == path.resolve() for name, target in target_of.items()},
-            "size_bytes": sum(file.stat().st_size for file in path.iterdir()),
+            "size_bytes": sum(files_below(path).values()),
         }
         for path in sorted(folder.glob("step-*"))
         if (found := CHECKPOINT.fullmatch(path.name)) and path.is_dir()
@@ -136,9 +136,12 @@ def _checkpoints(folder: Path) -> list[dict[str, Any]]:
 
 
 def _files(folder: Path) -> list[dict[str, Any]]:
-    found = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
-    wanted = [path for path in found if path.parts[0] != "checkpoints" and path.name != LOCK and path.name[0] != "."]
-    return [{"path": path.as_posix(), "size_bytes": (folder / path).stat().st_size} for path in wanted]
+    found = files_below(folder)
+    return [
+        {"path": path, "size_bytes": size}
+        for path, size in found.items()
+        if not path.startswith("checkpoints/") and path.rpartition("/")[2] != LOCK
+    ]
 
 
 def _dated(attempt: dict[str, Any]) -> dict[str, Any]:
