@@ -71,6 +71,13 @@ describe("lines", () => {
     expect(padded([3, 3], false)[0]).toBeLessThan(3);
     expect(padded([0, 1], false)[0]).toBe(0);
   });
+
+  it("takes rounding errors for a flat line", () => {
+    const [low, high] = padded([100, 100.00000000000001], false);
+    expect(low).toBeLessThan(99);
+    expect(high).toBeGreaterThan(101);
+    expect(linearTicks(low, high, 3.5).length).toBeGreaterThanOrEqual(2);
+  });
 });
 
 describe("ticks", () => {
@@ -87,6 +94,18 @@ describe("ticks", () => {
     }
     expect(logTicks(1e-5, 1e-1)).toEqual([1e-5, 1e-4, 1e-3, 1e-2, 1e-1].map((x) => expect.closeTo(x, 12) as number));
     expect(timeTicks(0, 300, 5)).toEqual([0, 60, 120, 180, 240, 300]);
+  });
+
+  it.each([
+    [100, 100.00000000000001],
+    [1e17, 1e17 + 100],
+    [-1e300, 1e300],
+    [0, Infinity],
+    [NaN, 1],
+    [2, 1],
+  ])("end between %d and %d, where numbers may lie too far apart for them", (from, to) => {
+    expect(linearTicks(from, to, 5).length).toBeLessThanOrEqual(12);
+    expect(timeTicks(from, to, 5).length).toBeLessThanOrEqual(12);
   });
 });
 

@@ -88,13 +88,14 @@ export function extentOf(lines: Line[], from: number, to: number, isLog: boolean
   return low <= high ? [low, high] : null;
 }
 
-/** Room above and below; a flat line is in the middle. */
+/** Room above and below; a flat line, its rounding errors included, is in the middle. */
 export function padded([low, high]: [number, number], isLog: boolean): [number, number] {
   if (isLog) {
     const [a, b] = [Math.log10(low), Math.log10(high)];
     const room = Math.max(0.05, (b - a) * 0.04);
     return [10 ** (a - room), 10 ** (b + room)];
   }
-  const room = (high - low) * 0.05 || Math.abs(high) * 0.05 || 1;
+  const size = Math.max(Math.abs(low), Math.abs(high));
+  const room = high - low > 1e-6 * size ? (high - low) * 0.05 : size * 0.05 || 1;
   return [low >= 0 && low - room < 0 ? 0 : low - room, high + room];
 }

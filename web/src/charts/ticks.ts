@@ -2,8 +2,8 @@
 
 /** About `count` multiples of 1, 2 or 5 (times a power of ten) between two values. */
 export function linearTicks(from: number, to: number, count: number): number[] {
-  if (!(to > from)) return [from];
   const rough = (to - from) / Math.max(1, count);
+  if (!isTold(from, to, rough)) return [from];
   const power = 10 ** Math.floor(Math.log10(rough));
   const share = rough / power;
   const step = (share < 1.5 ? 1 : share < 3.5 ? 2 : share < 7.5 ? 5 : 10) * power;
@@ -11,6 +11,11 @@ export function linearTicks(from: number, to: number, count: number): number[] {
   const ticks: number[] = [];
   for (let i = first; i * step <= to + step * 1e-9; i++) ticks.push(Number((i * step).toPrecision(12)));
   return ticks;
+}
+
+/** Whether steps of this length lead from one end to the other: far from 0, numbers lie too far apart for small ones. */
+function isTold(from: number, to: number, step: number): boolean {
+  return to > from && Number.isFinite(step) && step > 1e-10 * Math.max(Math.abs(from), Math.abs(to));
 }
 
 /** Powers of ten; with few of them, 2 and 5 times these too. */
@@ -28,6 +33,7 @@ const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 
 /** Whole seconds, minutes or hours. */
 export function timeTicks(from: number, to: number, count: number): number[] {
   const rough = (to - from) / Math.max(1, count);
+  if (!isTold(from, to, rough)) return [from];
   const step = rough > 86_400 ? Math.ceil(rough / 86_400) * 86_400 : (SECONDS.find((s) => s >= rough) ?? 1);
   const ticks: number[] = [];
   for (let x = Math.ceil(from / step) * step; x <= to; x += step) ticks.push(x);
