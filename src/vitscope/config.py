@@ -86,6 +86,13 @@ class ModelConfig(Group):
         0.0, "Stochastic depth rate of the last block (grows linearly from 0).", ge=0, lt=1, flag="--drop-path"
     )
     dropout: float = option(0.0, "Dropout rate before the classifier head.", ge=0, lt=1)
+    frozen: float = option(
+        0.0,
+        "Share of the layers, from the embedding on, that stay as they are; 1: only the head learns.",
+        ge=0,
+        le=1,
+        flag="--frozen",
+    )
     kwargs: dict[str, Any] = option(
         {}, "Further arguments of the architecture: patch_size, embed_dim, depth, num_heads, …"
     )
@@ -94,7 +101,7 @@ class ModelConfig(Group):
 class OptimConfig(Group):
     """The optimizer."""
 
-    name: str = option("adamw", "Optimizer: adamw or sgd.", flag="--optimizer")
+    name: str = option("adamw", "Optimizer: adamw, sgd, or muon (with adamw for all but matrices).", flag="--optimizer")
     lr: float = option(1e-3, "Peak learning rate.", gt=0, le=100, flag="--lr")
     weight_decay: float = option(
         0.05,
@@ -104,7 +111,14 @@ class OptimConfig(Group):
         flag="--weight-decay",
     )
     betas: Pair = option((0.9, 0.999), "AdamW's decay rates of the moments.")
-    momentum: float = option(0.9, "SGD's momentum.", ge=0, lt=1)
+    momentum: float = option(0.9, "SGD's and Muon's momentum.", ge=0, lt=1)
+    layer_decay: float = option(
+        1.0,
+        "Factor by which the rate shrinks from each layer to the one below it; 1: the same for all.",
+        gt=0,
+        le=1,
+        flag="--layer-decay",
+    )
     clip_grad: float | None = option(1.0, "Largest gradient norm; none: not clipped.", gt=0)
 
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import scipy.linalg
 import torch
 
 from vitscope.config import OptimConfig
 from vitscope.models.create import create_model
-from vitscope.training.optim import OPTIMIZERS, create_optimizer
+from vitscope.training.muon import orthogonalized
+from vitscope.training.optim import OPTIMIZERS, create_optimizer, freeze, parameter_groups
 
 SIZES = {"img_size": 32, "patch_size": 16, "embed_dim": 32, "depth": 1, "num_heads": 2}
 
@@ -35,3 +38,86 @@ def test_adamw_moves_as_torchs_formula_says():
 def test_every_optimizer_takes_the_rate():
     for name in OPTIMIZERS:
         assert create_optimizer(torch.nn.Linear(2, 2), OptimConfig(name=name, lr=0.25)).param_groups[0]["lr"] == 0.25
+
+
+def test_muon_takes_the_matrices_of_the_blocks_alone():
+    module = create_model("vit_tiny_patch16_224", num_classes=3, **SIZES)
+    names = {id(p): name for name, p in module.named_parameters()}
+    parts = {names[id(p)]: g["parts"] for g in parameter_groups(module, OptimConfig(name="muon")) for p in g["params"]}
+    assert parts.keys() == set(names.values())
+    assert {name: n for name, n in parts.items() if n} == {
+        "blocks.0.attn.qkv.weight": 3,
+        "blocks.0.attn.proj.weight": 1,
+        "blocks.0.mlp.fc1.weight": 1,
+        "blocks.0.mlp.fc2.weight": 1,
+    }
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 48), (3, 48, 16), (2, 24, 24)])
+def test_newton_schulz_comes_near_the_polar_factor(shape: tuple[int, int, int]):
+    """Against SciPy's singular value decomposition: U·Vᵀ has the directions, and singular values near 1."""
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    found = orthogonalized(matrices, torch.float32)
+    for matrix, near in zip(matrices.double().numpy(), found.double().numpy(), strict=True):
+        u, s, vt = scipy.linalg.svd(matrix, full_matrices=False)
+        within = u.T @ near @ vt.T  # in the matrix's own directions: diagonal
+        assert abs(within - np.diag(np.diag(within))).max() < 1e-3
+        large = s > 0.05 * s[0]
+        assert ((np.diag(within)[large] > 0.65) & (np.diag(within)[large] < 1.25)).all()
+
+
+def test_muons_first_step_is_orthogonal_decays_and_leaves_biases_to_adamw():
+    module = torch.nn.Sequential(torch.nn.Linear(6, 4))
+    weight, bias = module[0].weight.detach().clone(), module[0].bias.detach().clone()
+    optimizer = create_optimizer(module, OptimConfig(name="muon", lr=0.1, weight_decay=0.5, momentum=0.9))
+    gradient = torch.randn(4, 6, generator=torch.Generator().manual_seed(2))
+    module[0].weight.grad, module[0].bias.grad = gradient.clone(), torch.tensor([1.0, -2.0, 3.0, -4.0])
+    optimizer.step()
+    # Nesterov on the first momentum: g·(1 - m) blended with g by m, a multiple of g, which orthogonalising forgets.
+    size = 0.2 * 6**0.5
+    expected = weight * (1 - 0.1 * 0.5) - 0.1 * size * orthogonalized(gradient[None], torch.float32)[0]
+    torch.testing.assert_close(module[0].weight.detach(), expected, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(module[0].bias.detach(), bias - 0.1 * torch.tensor([1.0, -1.0, 1.0, -1.0]))
+
+
+def test_muon_goes_on_from_its_saved_state():
+    def steps(module: torch.nn.Module, optimizer: torch.optim.Optimizer, seeds: range) -> None:
+        for seed in seeds:
+            for p in module.parameters():
+                p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(seed))
+            optimizer.step()
+
+    config = OptimConfig(name="muon", lr=0.01)
+    whole, halves = (create_model("vit_tiny_patch16_224", num_classes=3, **SIZES) for _ in range(2))
+    halves.load_state_dict(whole.state_dict())
+    steps(whole, create_optimizer(whole, config), range(4))
+    first = create_optimizer(halves, config)
+    steps(halves, first, range(2))
+    second = create_optimizer(halves, config)
+    second.load_state_dict(first.state_dict())
+    steps(halves, second, range(2, 4))
+    for (name, one), other in zip(whole.named_parameters(), halves.parameters(), strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_layer_decay_shrinks_the_rate_towards_the_embedding():
+    module = create_model("vit_tiny_patch16_224", num_classes=3, **SIZES | {"depth": 3})
+    groups = parameter_groups(module, OptimConfig(layer_decay=0.5))
+    scale = {id(p): g["lr_scale"] for g in groups for p in g["params"]}
+    expected = {"patch_embed.proj.weight": 1 / 16, "cls_token": 1 / 16, "head.weight": 1.0}
+    expected |= {f"blocks.{i}.mlp.fc1.weight": 0.5 ** (3 - i) for i in range(3)}
+    for name, wanted in expected.items():
+        assert scale[id(module.get_parameter(name))] == wanted, name
+
+
+@pytest.mark.parametrize(("share", "first_trained"), [(0.0, "patch_embed."), (0.5, "blocks.1."), (1.0, "head.")])
+def test_frozen_layers_are_the_first_ones(share: float, first_trained: str):
+    module = create_model("vit_tiny_patch16_224", num_classes=3, **SIZES | {"depth": 3})
+    freeze(module, share)
+    trained = [name for name, p in module.named_parameters() if p.requires_grad]
+    order = ["patch_embed.", "blocks.0.", "blocks.1.", "blocks.2.", "head."]
+    assert {next((start for start in order if name.startswith(start)), "") for name in trained} - {""} == set(
+        order[order.index(first_trained) :]
+    )
+    parameters = [p for g in create_optimizer(module, OptimConfig()).param_groups for p in g["params"]]
+    assert len(parameters) == len(trained)

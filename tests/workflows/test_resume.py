@@ -22,6 +22,7 @@ from vitscope.training.checkpoint import Checkpoints
 ALL_LEVERS = {
     "seed": 3,
     "model": {"drop_path": 0.2, "dropout": 0.1},
+    "optim": {"name": "muon", "layer_decay": 0.8},
     "augment": {"mixup": 0.4, "cutmix": 1.0, "shift": 0.1},
     "train": {"epochs": 3, "batch_size": 8, "accumulation": 2, "ema_decay": 0.9, "early_stop_epochs": 50},
     "checkpoint": {"every_steps": 1, "keep": 1000},

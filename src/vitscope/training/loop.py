@@ -121,7 +121,7 @@ def train_step(t: Training, batch: Batch) -> Measured:
     device, count = t.accelerator.device, len(batch.labels)
     lr = c.optim.lr * lr_factor(p.step, t.total_steps, c.schedule)
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["lr_scale"]
 
     module.train()
     images = t.trained.bundle.preprocess.normalize(batch.images.to(device))

@@ -1,33 +1,105 @@
-"""Optimizers by name, with weight decay on matrices alone."""
+"""Optimizers by name, and what each parameter is to one: whether it decays, at what rate, whether it is trained."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from timm.optim import param_groups_weight_decay  # pyright: ignore[reportPrivateImportUsage]
+from timm.models import group_parameters
 
 from vitscope.config import OptimConfig
+from vitscope.models.weights import head_prefix
+from vitscope.training.muon import Muon
+
+Groups = list[dict[str, Any]]
 
 
-def adamw(groups: list[dict[str, Any]], c: OptimConfig) -> torch.optim.Optimizer:
+def adamw(groups: Groups, c: OptimConfig, dtype: torch.dtype) -> torch.optim.Optimizer:
     """AdamW (arXiv:1711.05101)."""
     return torch.optim.AdamW(groups, lr=c.lr, betas=c.betas)
 
 
-def sgd(groups: list[dict[str, Any]], c: OptimConfig) -> torch.optim.Optimizer:
+def sgd(groups: Groups, c: OptimConfig, dtype: torch.dtype) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum where there is any."""
     return torch.optim.SGD(groups, lr=c.lr, momentum=c.momentum, nesterov=c.momentum > 0)
 
 
-OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], OptimConfig], torch.optim.Optimizer]] = {
+def muon(groups: Groups, c: OptimConfig, dtype: torch.dtype) -> torch.optim.Optimizer:
+    """Muon for the matrices of the blocks, AdamW for the rest; see muon.py."""
+    return Muon(groups, lr=c.lr, betas=c.betas, momentum=c.momentum, dtype=dtype)
+
+
+OPTIMIZERS: dict[str, Callable[[Groups, OptimConfig, torch.dtype], torch.optim.Optimizer]] = {
     "adamw": adamw,
     "sgd": sgd,
+    "muon": muon,
 }
 
 
-def create_optimizer(module: torch.nn.Module, c: OptimConfig) -> torch.optim.Optimizer:
-    """The optimizer of `c.name`. Biases, norms and what the model names (tokens, position embeddings) do not decay."""
+def create_optimizer(
+    module: torch.nn.Module, c: OptimConfig, dtype: torch.dtype = torch.float32
+) -> torch.optim.Optimizer:
+    """The optimizer of `c.name` over what is trained of `module`; `dtype` is what its matrix products may use."""
+    return OPTIMIZERS[c.name](parameter_groups(module, c), c, dtype)
+
+
+def parameter_groups(module: torch.nn.Module, c: OptimConfig) -> Groups:
+    """Parameters that are treated alike: `weight_decay`, `lr_scale` (of the run's rate), `parts` (muon.py; else 0).
+
+    Biases, norms and what the model names (tokens, position embeddings) do not decay. With `layer_decay` the rate
+    shrinks by that factor a layer, from the head down (arXiv:2106.08254).
+    """
     names: Callable[[], set[str]] = getattr(module, "no_weight_decay", set)
-    return OPTIMIZERS[c.name](param_groups_weight_decay(module, c.weight_decay, no_weight_decay_list=names()), c)
+    resting, depths = names(), depth_of_parameters(module)
+    deepest = max(depths.values(), default=0)
+    groups: dict[tuple[float, float, int], list[torch.nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        decays = parameter.ndim > 1 and name not in resting
+        scale = c.layer_decay ** (deepest - depths[name])
+        parts = _matrices_in(module, name, parameter) if c.name == "muon" else 0
+        key = (c.weight_decay if decays else 0.0, scale, parts)
+        groups.setdefault(key, []).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": decay, "lr_scale": scale, "parts": parts}
+        for (decay, scale, parts), parameters in groups.items()
+    ]
+
+
+def freeze(module: torch.nn.Module, share: float) -> None:
+    """Leave the first layers as they are: `share` of those below the head, from the embedding on; 1: all of them."""
+    depths = depth_of_parameters(module)
+    frozen = round(share * max(depths.values(), default=0))
+    for name, parameter in module.named_parameters():
+        if depths[name] < frozen:
+            parameter.requires_grad_(False)
+
+
+def depth_of_parameters(module: torch.nn.Module) -> dict[str, int]:
+    """Layer of each parameter by name: 0 the embedding, then the blocks, last the head; as timm groups its models."""
+    matcher = getattr(module, "group_matcher", None)
+    if matcher is None:  # one's own module: top-level children in their order
+        order = {name: i for i, (name, _) in enumerate(module.named_children())}
+        return {name: order.get(name.split(".")[0], 0) for name, _ in module.named_parameters()}
+    found: Mapping[str, Any] = group_parameters(module, matcher(coarse=False), reverse=True)
+    deepest = max(found.values(), default=0)
+    return {name: int(found.get(name, deepest)) for name, _ in module.named_parameters()}
+
+
+def _matrices_in(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter) -> int:
+    """How many matrices Muon takes a parameter for: 3 for a joint query-key-value matrix, 0 for what is AdamW's.
+
+    Those are the weights of linear layers, but neither the head's nor the embedding's: outputs and inputs of the model.
+    """
+    owner, _, kind = name.rpartition(".")
+    layer = module.get_submodule(owner)
+    if (
+        kind != "weight"
+        or not isinstance(layer, torch.nn.Linear)
+        or name.startswith(("patch_embed.", head_prefix(module)))
+    ):
+        return 0
+    is_joint = owner.endswith("qkv") and layer.out_features % 3 == 0
+    return 3 if is_joint else 1

@@ -227,7 +227,7 @@ def assemble(
     from vitscope.training.ema import MovingAverage
     from vitscope.training.loop import Training
     from vitscope.training.mixing import Mixing
-    from vitscope.training.optim import create_optimizer
+    from vitscope.training.optim import create_optimizer, freeze
     from vitscope.training.progress import Progress
     from vitscope.workflows.initial import initial_module
 
@@ -240,13 +240,15 @@ def assemble(
     AcceleratorState._reset_state(reset_partial_state=True)  # else a process could train in one precision only
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if choices.precision == "bf16" else "no")
     module = initial_module(c, a, plan.classes, workspace, resumed=snapshot is not None).to(device)
+    freeze(module, c.model.frozen)
     if choices.attention == "unfused":
         for layer in module.modules():
             if hasattr(layer, "fused_attn"):
                 layer.fused_attn = False  # pyright: ignore
     bundle = ModelBundle(module, a.name, a.kwargs, plan.classes, a.preprocess)
     average = MovingAverage(module, c.train.ema_decay) if c.train.ema_decay > 0 else None
-    trained = Trained(bundle, create_optimizer(module, c.optim), average, Progress())
+    products = torch.bfloat16 if choices.precision == "bf16" else torch.float32
+    trained = Trained(bundle, create_optimizer(module, c.optim, products), average, Progress())
 
     training_samples = plan.manifest.of_split("train")
     views = TrainingViews(training_samples, Augment(a.preprocess.size, c.augment, a.preprocess.interpolation), c.seed)
