@@ -30,9 +30,11 @@ if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
     exit 1
 fi
 
-say "Setting up .venv with $("$python" --version) (once; several minutes, about 6 GB with the CUDA build of torch)."
+say "Setting up .venv with $("$python" --version) (once; a few minutes, about 6 GB with the CUDA build of torch)."
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 # shellcheck disable=SC2086  # PIP_ARGS is a list of options
-install() { .venv/bin/python -m pip install --quiet --disable-pip-version-check --retries 5 ${PIP_ARGS:-} "$@"; }
-install -c constraints.txt -e '.[dev]'
+install() { .venv/bin/python -m pip install --disable-pip-version-check --retries 5 ${PIP_ARGS:-} "$@"; }
+# Of what pip tells only that it is at work: which package it fetches, and that it installs them.
+told() { grep --line-buffered -E '^ *(Downloading|Using cached .*torch|Installing|ERROR|WARNING: Retrying)' | cut -c 1-100 >&2 || true; }
+install -c constraints.txt -e '.[dev]' 2>&1 | told
 say "Ready. Try: make demo"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vitscope.cli.app import COMMANDS, load, main
+from vitscope.cli.app import COMMANDS, globals_first, load, main
 
 
 def run(*arguments: str) -> int:
@@ -70,3 +70,20 @@ def test_config_show_validate_and_schema(tmp_path: Path, capfd: Any):
     file.write_text("optim: {name: sdg}\n")
     assert run("config", "validate", str(file)) == 2
     assert "Did you mean 'sgd'" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["runs", "list", "--workspace", "w"], ["--workspace", "w", "runs", "list"]),
+        (["ui", "--workspace=w", "--no-browser"], ["--workspace=w", "ui", "--no-browser"]),
+        (
+            ["-q", "train", "x", "--database", "d", "--epochs", "3"],
+            ["--database", "d", "-q", "train", "x", "--epochs", "3"],
+        ),
+        (["predict", "latest", "--", "--workspace", "w"], ["predict", "latest", "--", "--workspace", "w"]),
+        (["runs", "list", "--workspace"], ["runs", "list", "--workspace"]),  # typer says what is missing
+    ],
+)
+def test_the_workspace_may_be_named_after_the_command(typed: list[str], meant: list[str]) -> None:
+    assert globals_first(typed) == meant

@@ -15,7 +15,7 @@ from vitscope.config import merge
 from vitscope.errors import Interrupted, RequestError
 from vitscope.metrics import query
 from vitscope.storage import runs
-from vitscope.storage.artifacts import sha256, write_json
+from vitscope.storage.artifacts import point, sha256, write_json
 from vitscope.training import loop
 from vitscope.training.checkpoint import Checkpoints
 
@@ -102,6 +102,21 @@ def test_resume_after_a_second_interruption_in_the_same_epoch(pictures: Path, ti
     for checkpoint in ("step-00000004", "step-00000005"):
         again = vitscope.resume(run.id, checkpoint=checkpoint, workspace=place)
         assert_equal(everything(again), whole, checkpoint)
+
+
+def test_steps_that_are_trained_again_are_told(pictures: Path, tiny: dict, tmp_path: Path):
+    run = vitscope.train(pictures, workspace=tmp_path, **merge(tiny, ALL_LEVERS))
+    checkpoints, database = run.folder / "checkpoints", run.workspace.database
+    for name in [p.name for p in Checkpoints(checkpoints).all()][-2:]:  # as if they had not been saved yet
+        shutil.rmtree(checkpoints / name)
+    last = Checkpoints(checkpoints).all()[-1]
+    point(checkpoints / "last", last)
+    point(checkpoints / "best", last)
+    runs.update_run(database, run.id, status="interrupted")
+    end, saved = run.workspace.find_run(run.id).step, int(last.name.split("-")[1])
+    vitscope.resume(run.id, workspace=tmp_path)
+    told = [event.text for event in query.events(database, run.id)]
+    assert any(f"Steps {saved + 1} to {end} had been trained, but not saved" in text for text in told), told
 
 
 def test_a_finished_run_is_trained_further_as_a_child(pictures: Path, tiny: dict, tmp_path: Path):

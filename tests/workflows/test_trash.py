@@ -74,7 +74,7 @@ def test_a_deleted_run_is_not_found_by_any_name(workspace: Workspace):
 
 def test_the_newest_of_a_name_steps_aside_for_the_older(workspace: Workspace):
     old, new = make(workspace, "same"), make(workspace, "same")
-    list(delete_runs(workspace, ["same"]))
+    list(delete_runs(workspace, [new.id]))
     assert workspace.find_run("same").id == old.id
     list(delete_runs(workspace, ["same"]))
     assert listed(workspace, deleted=True) == [new.id, old.id]
@@ -165,3 +165,12 @@ def test_an_empty_workspace_is_told_and_not_created(workspace: Workspace):
         with pytest.raises(RequestError, match="any"):
             act(workspace, ["any"])
     assert not workspace.root.exists()
+
+
+def test_a_name_of_several_runs_deletes_none(workspace: Workspace):
+    first, second = make(workspace), make(workspace)
+    with pytest.raises(RequestError, match=rf"Several runs are called 'digits' \({second.id}, {first.id}\)"):
+        delete_runs(workspace, ["digits"])
+    assert listed(workspace) == [second.id, first.id]
+    assert [moved.id for moved in delete_runs(workspace, [first.id])] == [first.id]
+    assert [moved.id for moved in delete_runs(workspace, ["digits"])] == [second.id]

@@ -125,9 +125,27 @@ def _tell(paragraph: str) -> None:
         print(shown(line), file=sys.stderr)
 
 
+def globals_first(arguments: list[str]) -> list[str]:
+    """The same with --workspace and --database before the command, wherever they were typed."""
+    found: list[str] = []
+    rest = list(arguments)
+    end = rest.index("--") if "--" in rest else len(rest)
+    at = 0
+    while at < end:
+        name, equals, _ = rest[at].partition("=")
+        taken = 1 if equals else 2
+        if name in ("--workspace", "--database") and at + taken <= end:
+            found += rest[at : at + taken]
+            del rest[at : at + taken]
+            end -= taken
+        else:
+            at += 1
+    return found + rest
+
+
 def main(args: list[str] | None = None) -> None:
     """The console script. Exits 0 done, 1 the work failed, 2 the request was wrong, 130 Ctrl-C, 143 SIGTERM."""
-    arguments = sys.argv[1:] if args is None else args
+    arguments = globals_first(sys.argv[1:] if args is None else args)
     try:
         app(args=arguments, prog_name="vitscope")
     except Interrupted as error:

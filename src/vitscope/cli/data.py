@@ -134,7 +134,7 @@ def _print_report(report: CheckReport) -> None:
     for notice in report.notices:
         say(notice)
     if copied := sum(len(group.files) - 1 for group in report.copies):
-        text = f"{count(copied, 'file')} the same as another of {len(report.copies):,} pictures"
+        text = f"{count(copied, 'copy', 'copies')} of {count(len(report.copies), 'picture')} in the data"
         say(f"{text} ({some(f.path for f in report.copies[0].files)}).")
     if report.animated:
         pictures = count(len(report.animated), "picture")

@@ -24,6 +24,8 @@ def command(
     from vitscope.text import size
     from vitscope.workflows.inside_page import write_page
 
+    if settings(ctx).verbosity >= 0:
+        warn(f"Looking into {model} …")  # opening a model takes seconds; the file's name alone is the result
     written = write_page(model, image, output, layers=layers, workspace=open_workspace(ctx))
     if settings(ctx).verbosity >= 0:
         for notice in written.notices:

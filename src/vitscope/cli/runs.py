@@ -47,7 +47,12 @@ def list_(
     elif deleted:
         say(f"Nothing in the trash of {workspace.root}.")
     else:
-        say(f"No runs in {workspace.root} yet. Start one:")
+        is_there = workspace.existing_database is not None
+        say(
+            f"No runs in {workspace.root} yet. Start one:"
+            if is_there
+            else f"There is no workspace {workspace.root}. The first run in it makes it:"
+        )
         say(
             f"  {workspace.command('train', 'SOURCE')}   with a folder of class folders as SOURCE, 'digits' or 'shapes'"
         )

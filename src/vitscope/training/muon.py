@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import torch
 from torch.optim.adamw import adamw
@@ -73,8 +73,9 @@ class Muon(torch.optim.Optimizer):
             state = self.state[p]
             if not state:
                 state["momentum"] = torch.zeros_like(p)
-            average = state["momentum"].lerp_(p.grad, 1.0 - group["momentum"])
-            ahead = torch.lerp(p.grad, average, group["momentum"])  # Nesterov's
+            gradient = cast(torch.Tensor, p.grad)
+            average = state["momentum"].lerp_(gradient, 1.0 - group["momentum"])
+            ahead = torch.lerp(gradient, average, group["momentum"])  # Nesterov's
             alike[p.shape].append((p, ahead))
         for (rows, columns), pairs in alike.items():
             height = rows // group["parts"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from timm.models import group_parameters
@@ -83,9 +83,9 @@ def depth_of_parameters(module: torch.nn.Module) -> dict[str, int]:
     if matcher is None:  # one's own module: top-level children in their order
         order = {name: i for i, (name, _) in enumerate(module.named_children())}
         return {name: order.get(name.split(".")[0], 0) for name, _ in module.named_parameters()}
-    found: Mapping[str, Any] = group_parameters(module, matcher(coarse=False), reverse=True)
+    found = cast(Mapping[str, int], group_parameters(module, matcher(coarse=False), reverse=True))
     deepest = max(found.values(), default=0)
-    return {name: int(found.get(name, deepest)) for name, _ in module.named_parameters()}
+    return {name: found.get(name, deepest) for name, _ in module.named_parameters()}
 
 
 def _matrices_in(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter) -> int:

@@ -171,6 +171,8 @@ def _train(
     if snapshot is not None:
         checkpoints.go_back_to(snapshot)  # before the attempt is recorded, which supersedes what came after
     database = workspace.database
+    saved = snapshot.step if snapshot is not None else 0
+    repeated = _repeated(runs.get_run(database, run_id).step, saved) if checkpoint is None else []
     with ExitStack() as closing:
         bus = Bus()
         attempt = runs.begin_attempt(database, run_id, snapshot.step if snapshot else 0)
@@ -183,7 +185,7 @@ def _train(
             progress = training.trained.progress
             bus.add(snapshots_of(training, plan, folder))
             started(run)
-            for text in plan.notices:
+            for text in (*plan.notices, *repeated):
                 bus(Notice(text, "warning", progress.step))
             stop.is_graceful = True
             try:
@@ -286,6 +288,17 @@ def compiled(module: Any, compiler: str | None) -> Any:
 
         inductor.cpp.cxx = (compiler,)  # pyright: ignore[reportAttributeAccessIssue]
     return torch.compile(module, dynamic=False)
+
+
+def _repeated(recorded: int, saved: int) -> list[str]:
+    """What to tell of steps that were recorded after the checkpoint from which the run goes on."""
+    if recorded <= saved:
+        return []
+    return [
+        f"It goes on from step {saved:,}, {'its last checkpoint' if saved else 'the start: there is no checkpoint'}. "
+        f"Steps {saved + 1:,} to {recorded:,} had been trained, but not saved: they are trained again. "
+        "(Checkpoints are saved as often as checkpoint.max_overhead of the time allows.)"
+    ]
 
 
 def _interrupted(run_id: str, workspace: Workspace, exit_code: int) -> Interrupted:

@@ -33,7 +33,7 @@ def delete_runs(workspace: Workspace, refs: Iterable[str], *, forever: bool = Fa
 
     Raises `RequestError` for one that is not there, before any is touched, and at one that a process is training.
     """
-    rows = [_find(workspace, ref, and_trash=forever) for ref in refs]
+    rows = [_find_one(workspace, ref, and_trash=forever) for ref in refs]
     return (_delete(workspace, row, forever) for row in dict.fromkeys(rows))
 
 
@@ -47,6 +47,15 @@ def size_of(folder: Path) -> int:
     """Bytes of the files below a folder, the lock aside; 0 where there is none."""
     files = (file for file in folder.rglob("*") if file.is_file() and not file.is_symlink() and file.name != LOCK)
     return sum(file.stat().st_size for file in files)
+
+
+def _find_one(workspace: Workspace, ref: str, and_trash: bool) -> runs.RunRow:
+    """The run that is meant. Raises `RequestError` where a name is that of several: elsewhere the newest is taken."""
+    row = _find(workspace, ref, and_trash)
+    namesakes = [r.id for r in runs.list_runs(workspace.database, deleted=row.deleted_at is not None) if r.name == ref]
+    if row.id != ref and len(namesakes) > 1:
+        raise RequestError(f"Several runs are called '{ref}' ({', '.join(namesakes)}). Give the id of the one meant.")
+    return row
 
 
 def _find(workspace: Workspace, ref: str, and_trash: bool) -> runs.RunRow:
