@@ -139,6 +139,22 @@ class AugmentConfig(Group):
         0.0, "Largest shift to each side, as a share of the picture; edges are repeated.", ge=0, le=0.5
     )
     flip: float = option(0.5, "Probability of a horizontal flip.", ge=0, le=1, flag="--flip")
+    policy: str | None = option(
+        None, "Further changes of each picture: randaugment, trivial or three; none: none.", flag="--policy"
+    )
+    rotate: float = option(0.0, "Largest turn to each side.", ge=0, le=180, unit="degrees")
+    scale: float = option(0.0, "Largest enlargement or reduction, as a share of the size.", ge=0, le=1)
+    shear: float = option(0.0, "Largest slant to each side.", ge=0, le=60, unit="degrees")
+    translate: float = option(
+        0.0, "Largest shift to each side, as a share of the picture; edges are mirrored.", ge=0, le=0.5
+    )
+    brightness: float = option(0.0, "Largest change of brightness, as a share.", ge=0, le=1)
+    contrast: float = option(0.0, "Largest change of contrast, as a share.", ge=0, le=1)
+    saturation: float = option(0.0, "Largest change of saturation, as a share.", ge=0, le=1)
+    erase: float = option(0.0, "Probability that a box of the picture is erased.", ge=0, le=1)
+    repeats: int = option(
+        1, "Views of each picture in a batch (repeated augmentation); an epoch then sees as many fewer.", ge=1, le=16
+    )
     mixup: float = option(0.0, "Mixup's Beta parameter; 0: off.", ge=0, le=10, flag="--mixup")
     cutmix: float = option(
         0.0, "CutMix's Beta parameter; 0: off. With both, each step draws one of them.", ge=0, le=10, flag="--cutmix"

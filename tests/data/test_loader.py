@@ -88,3 +88,18 @@ def test_workers_are_chosen_by_the_size_of_files(manifest: Manifest):
     assert choose_workers(small, 2) == 0
     assert choose_workers(large, 2) == 2
     assert choose_workers(large, 64) == 4
+
+
+def test_repeated_augmentation_shows_each_picture_in_several_views(manifest: Manifest):
+    views = TrainingViews(manifest.of_split("train"), Augment(16, AugmentConfig()), seed=5)
+    loader = TrainingLoader(views, 4, 0, repeats=2)
+    batches = list(loader.epoch(1))
+    assert len(batches) == loader.steps_per_epoch
+    for batch in batches:
+        assert batch.repeats == (0, 1, 0, 1)
+        assert batch.samples[0::2] == batch.samples[1::2]
+        assert not torch.equal(batch.images[0], batch.images[1])
+    seen = [sample for batch in batches for sample in batch.samples[::2]]
+    assert len(seen) == len(set(seen))
+    later = list(loader.epoch(1, start=1))
+    assert torch.equal(later[0].images, batches[1].images)

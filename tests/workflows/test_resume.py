@@ -23,7 +23,15 @@ ALL_LEVERS = {
     "seed": 3,
     "model": {"drop_path": 0.2, "dropout": 0.1},
     "optim": {"name": "muon", "layer_decay": 0.8},
-    "augment": {"mixup": 0.4, "cutmix": 1.0, "shift": 0.1},
+    "augment": {
+        "mixup": 0.4,
+        "cutmix": 1.0,
+        "shift": 0.1,
+        "policy": "trivial",
+        "rotate": 10.0,
+        "erase": 0.3,
+        "repeats": 2,
+    },
     "train": {"epochs": 3, "batch_size": 8, "accumulation": 2, "ema_decay": 0.9, "early_stop_epochs": 50},
     "checkpoint": {"every_steps": 1, "keep": 1000},
 }

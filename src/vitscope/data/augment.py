@@ -1,4 +1,4 @@
-"""What is done to a training picture: random resized crop, shift, flip.
+"""What is done to a training picture by itself: random resized crop, shift, flip, and a policy (policies.py).
 
 `Augment` turns a decoded picture into a square of bytes; all that is random comes from the generator it is given.
 """
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from vitscope.config import AugmentConfig
+from vitscope.data.policies import POLICIES
 
 
 class Box(NamedTuple):
@@ -42,6 +43,8 @@ class Augment:
             view = shifted(view, *(round(x) for x in draw.uniform(-reach, reach, 2)))
         if draw.random() < c.flip:
             view = view.flip(-1)
+        if c.policy is not None:
+            view = POLICIES[c.policy](view, draw)
         return view.contiguous()
 
 

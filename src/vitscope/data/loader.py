@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import psutil
 import torch
@@ -29,10 +29,11 @@ WATCH_S = 2.0  # how often a worker looks whether the main process is still ther
 
 
 class Key(NamedTuple):
-    """A request to a worker: one sample of the split, in one epoch."""
+    """A request to a worker: one sample of the split, in one epoch; `repeat` counts its views in the batch."""
 
     row: int
     epoch: int
+    repeat: int = 0
 
 
 class Item(NamedTuple):
@@ -41,14 +42,21 @@ class Item(NamedTuple):
     image: torch.Tensor | None
     label: int
     problems: tuple[str, ...]
+    sample_id: str
+    repeat: int = 0
 
 
 class Batch(NamedTuple):
-    """images (B, 3, S, S): uint8 views in training, float32 inputs in evaluation; labels (B,) int64."""
+    """images (B, 3, S, S): uint8 views in training, float32 inputs in evaluation; labels (B,) int64.
+
+    `samples` and `repeats` (B) say which views they are: what is drawn for a view is keyed by them.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
     problems: tuple[str, ...]
+    samples: tuple[str, ...]
+    repeats: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -71,12 +79,13 @@ class TrainingViews(Dataset[Item]):
             except BadImage as reason:
                 problems.append(f"{sample.path}: {reason}. Another picture was used in its place.")
                 if len(problems) == REPLACEMENTS:
-                    return Item(None, sample.label, tuple(problems))  # `TrainingLoader` raises, in the main process
+                    # `TrainingLoader` raises, in the main process.
+                    return Item(None, sample.label, tuple(problems), sample.sample_id)
                 place = draw.generator("replace", self.seed, key.epoch, first.sample_id, len(problems))
                 sample = self.samples.sample(int(place.integers(len(self.samples))))
                 continue
-            view = self.augment(picture, draw.generator("augment", self.seed, key.epoch, sample.sample_id, 0))
-            return Item(view, sample.label, tuple(problems))
+            place = draw.generator("augment", self.seed, key.epoch, sample.sample_id, key.repeat)
+            return Item(self.augment(picture, place), sample.label, tuple(problems), sample.sample_id, key.repeat)
 
 
 @dataclass(frozen=True)
@@ -92,17 +101,22 @@ class EvaluationInputs(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         sample = self.samples.sample(index)
         try:
-            return Item(self.preprocess(sample.path), sample.label, ())
+            return Item(self.preprocess(sample.path), sample.label, (), sample.sample_id)
         except BadImage as reason:
-            return Item(None, sample.label, (f"{sample.path}: {reason}. Left out of the evaluation.",))
+            told = f"{sample.path}: {reason}. Left out of the evaluation."
+            return Item(None, sample.label, (told,), sample.sample_id)
 
 
 def collate(items: list[Item]) -> Batch:
     """Stack what there is; every problem is handed on."""
-    kept = [(item.image, item.label) for item in items if item.image is not None]
-    images = torch.stack([image for image, _ in kept]) if kept else torch.empty(0, 3, 0, 0)
-    labels = torch.tensor([label for _, label in kept], dtype=torch.int64)
-    return Batch(images, labels, tuple(problem for item in items for problem in item.problems))
+    kept = [item for item in items if item.image is not None]
+    return Batch(
+        images=torch.stack([cast(torch.Tensor, item.image) for item in kept]) if kept else torch.empty(0, 3, 0, 0),
+        labels=torch.tensor([item.label for item in kept], dtype=torch.int64),
+        problems=tuple(problem for item in items for problem in item.problems),
+        samples=tuple(item.sample_id for item in kept),
+        repeats=tuple(item.repeat for item in kept),
+    )
 
 
 class TrainingLoader:
@@ -111,10 +125,10 @@ class TrainingLoader:
     (Every epoch draws another order, so no sample is left out for good; one batch shape is what compiled models want.)
     """
 
-    def __init__(self, views: TrainingViews, batch_size: int, workers: int):
+    def __init__(self, views: TrainingViews, batch_size: int, workers: int, repeats: int = 1):
         self.batch_size = batch_size
         self.steps_per_epoch = len(views) // batch_size
-        self._plan = _EpochPlan(len(views), batch_size, views.seed)
+        self._plan = _EpochPlan(len(views), batch_size, views.seed, repeats)
         self._loader: Any = DataLoader(  # gives batches; its type speaks of items
             views,
             batch_sampler=self._plan,
@@ -145,10 +159,14 @@ class TrainingLoader:
 
 
 class _EpochPlan:
-    """The batch sampler: lists of keys of the current epoch."""
+    """The batch sampler: lists of keys of the current epoch.
 
-    def __init__(self, count: int, batch_size: int, seed: int):
-        self.count, self.batch_size, self.seed = count, batch_size, seed
+    With `repeats` a batch holds so many views of each of its pictures, and an epoch, as long as ever, so many times
+    fewer pictures: repeated augmentation (arXiv:1901.09335).
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int, repeats: int = 1):
+        self.count, self.batch_size, self.seed, self.repeats = count, batch_size, seed, repeats
         self.epoch = self.start = 0
 
     def __len__(self) -> int:
@@ -157,8 +175,9 @@ class _EpochPlan:
     def __iter__(self) -> Iterator[list[Key]]:
         order = draw.order(self.count, self.seed, self.epoch)
         for step in range(self.start, self.count // self.batch_size):
-            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            yield [Key(int(index), self.epoch) for index in chosen]
+            pictures = self.batch_size // self.repeats
+            chosen = order[step * pictures : (step + 1) * pictures]
+            yield [Key(int(index), self.epoch, repeat) for index in chosen for repeat in range(self.repeats)]
 
 
 def evaluation_loader(samples: Manifest, preprocess: Preprocess, batch_size: int, workers: int) -> DataLoader[Batch]:

@@ -1,6 +1,6 @@
 """The training loop. It reads like the algorithm; its parts live beside it, and who watches lives elsewhere.
 
-    for each epoch, for each batch:  mix → forward → backward (in parts) → clip → optimizer step → average
+    for each epoch, for each batch:  augment → mix → forward → backward (in parts) → clip → optimizer step → average
     after each epoch:                evaluate → best? → checkpoint → stop early?
 
 Everything random about data is keyed by (seed, epoch, step, sample); the rest is in the generators that a checkpoint
@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 
 from vitscope.config import RunConfig
+from vitscope.data.batches import BatchAugment
 from vitscope.data.loader import Batch, TrainingLoader
 from vitscope.errors import WorkFailed
 from vitscope.events import (
@@ -53,6 +54,7 @@ class Training:
     accelerator: Accelerator
     loader: TrainingLoader
     evaluation: dict[str, DataLoader[Batch]]  # by split: val chooses the best, test is only reported
+    augment: BatchAugment
     mixing: Mixing
     checkpoints: Checkpoints
     emit: Observer
@@ -124,7 +126,8 @@ def train_step(t: Training, batch: Batch) -> Measured:
         group["lr"] = lr * group["lr_scale"]
 
     module.train()
-    images = t.trained.bundle.preprocess.normalize(batch.images.to(device))
+    views = t.augment(batch.images.to(device, non_blocking=True), batch.samples, batch.repeats, p.epoch)
+    images = t.trained.bundle.preprocess.normalize(views)
     images, targets = t.mixing(images, batch.labels.to(device), p.epoch, p.step_in_epoch)
     loss = torch.zeros((), device=device)
     correct = torch.zeros((), device=device)

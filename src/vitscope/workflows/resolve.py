@@ -15,6 +15,7 @@ from vitscope import config
 from vitscope.config import ModelConfig, RunConfig
 from vitscope.data.loader import choose_workers
 from vitscope.data.manifest import Manifest
+from vitscope.data.policies import POLICIES
 from vitscope.errors import RequestError, unknown
 from vitscope.machine import Choices, Machine, choose, probe
 from vitscope.models.create import Architecture, check_name, describe
@@ -52,7 +53,13 @@ class Plan:
 
 
 # The tables that own a name: option → its choices. Forms and the reference page take their choices from here too.
-NAMES: dict[str, Mapping[str, Any]] = {"recipe": RECIPES, "optim.name": OPTIMIZERS, "schedule.name": SCHEDULES}
+NAMES: dict[str, Mapping[str, Any]] = {
+    "recipe": RECIPES,
+    "optim.name": OPTIMIZERS,
+    "schedule.name": SCHEDULES,
+    "augment.policy": POLICIES,
+}
+_NOUNS = {"optim.name": "optimizer", "schedule.name": "schedule", "augment.policy": "policy"}
 
 
 def with_recipe(requested: Mapping[str, Any]) -> RunConfig:
@@ -70,9 +77,7 @@ def check_names(c: RunConfig) -> None:
         group, _, name = option.rpartition(".")
         value = getattr(getattr(c, group) if group else c, name)
         if value is not None and value not in table:
-            raise unknown(
-                {"recipe": "recipe", "optim.name": "optimizer", "schedule.name": "schedule"}[option], value, table
-            )
+            raise unknown(_NOUNS.get(option, option), value, table)
     check_name(c.model.name)
     if c.model.pretrained and c.model.init is not None:
         raise RequestError("--pretrained and --init both give the first weights: choose one.")
@@ -132,6 +137,10 @@ def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: P
             f"train.accumulation: {c.train.accumulation} parts of a batch of {batch_size} images: one would be empty."
         )
 
+    if batch_size % c.augment.repeats:
+        raise RequestError(
+            f"augment.repeats: a batch of {batch_size} images does not hold {c.augment.repeats} views of each."
+        )
     machine = probe()
     total_steps = len(training) // batch_size * c.train.epochs
     choices = choose(c.train, machine, total_steps)

@@ -223,6 +223,7 @@ def assemble(
     from accelerate.state import AcceleratorState
 
     from vitscope.data.augment import Augment
+    from vitscope.data.batches import BatchAugment
     from vitscope.data.loader import TrainingLoader, TrainingViews, evaluation_loader
     from vitscope.models.bundle import ModelBundle
     from vitscope.training.checkpoint import Trained
@@ -266,8 +267,11 @@ def assemble(
         trained.restore(snapshot)
         if checkpoints.best is None:
             trained.progress.forget_best()
-    loader = TrainingLoader(views, c.train.batch_size, c.data.workers or 0)
-    return Training(c, trained, forward, accelerator, loader, evaluation, mixing, checkpoints, emit, stop_requested)
+    loader = TrainingLoader(views, c.train.batch_size, c.data.workers or 0, c.augment.repeats)
+    augment = BatchAugment(c.augment, c.seed)
+    return Training(
+        c, trained, forward, accelerator, loader, evaluation, augment, mixing, checkpoints, emit, stop_requested
+    )
 
 
 def snapshots_of(training: Training, plan: Plan, folder: Path) -> list[Observer]:
