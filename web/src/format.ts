@@ -123,7 +123,7 @@ export function tick(value: number, most = Math.abs(value), step = most / 10): s
   const digits = significant(value, step);
   if (most < 5e-3 || most >= 1e7) return value.toExponential(Math.min(12, digits - 1)).replace(/\.?0*e/, "e").replace("e+", "e").replaceAll("-", "−");
   if (most < 10_000) return plain(value, decimals(step));
-  if (significant(most, step) > SHORT_DIGITS) return integer(value);
+  if (significant(most, step) > SHORT_DIGITS) return plain(value, decimals(step), true);
   return kept(`tick k ${digits}`, (l) => new Intl.NumberFormat(l === "zh-CN" ? "en" : l, { notation: "compact", maximumSignificantDigits: digits })).format(value);
 }
 
@@ -132,6 +132,6 @@ function significant(value: number, step: number): number {
   return Math.max(1, Math.floor(Math.log10(Math.abs(value)) + 1e-9) - Math.floor(Math.log10(step) + 1e-9) + 1);
 }
 
-function plain(value: number, most: number): string {
-  return kept(`tick ${most}`, (l) => new Intl.NumberFormat(l, { maximumFractionDigits: most, useGrouping: false })).format(value);
+function plain(value: number, most: number, useGrouping = false): string {
+  return kept(`tick ${most} ${useGrouping}`, (l) => new Intl.NumberFormat(l, { maximumFractionDigits: most, useGrouping })).format(value);
 }

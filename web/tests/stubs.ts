@@ -1,15 +1,13 @@
 /** What jsdom has not. Import it first. */
-export const sight = { isNear: true };
+const watchers = new Set<(entries: { isIntersecting: boolean }[]) => void>();
 
-class Observer {
-  constructor(private readonly tell: (entries: { isIntersecting: boolean }[]) => void) {}
-  observe() {
-    if (this instanceof Intersections) this.tell([{ isIntersecting: sight.isNear }]);
-  }
-  unobserve() {}
-  disconnect() {}
-}
-class Intersections extends Observer {}
+/** Whether what is watched is near the screen. */
+export const sight = {
+  isNear: true,
+  tell(isNear: boolean) {
+    for (const watcher of watchers) watcher([{ isIntersecting: isNear }]);
+  },
+};
 
 Object.assign(globalThis, {
   matchMedia: () => ({ matches: false, addEventListener: () => undefined, removeEventListener: () => undefined }),
@@ -18,7 +16,16 @@ Object.assign(globalThis, {
     unobserve() {}
     disconnect() {}
   },
-  IntersectionObserver: Intersections,
+  IntersectionObserver: class {
+    constructor(private readonly watcher: (entries: { isIntersecting: boolean }[]) => void) {}
+    observe() {
+      watchers.add(this.watcher);
+      this.watcher([{ isIntersecting: sight.isNear }]);
+    }
+    disconnect() {
+      watchers.delete(this.watcher);
+    }
+  },
   scrollTo: () => undefined,
 });
 Object.defineProperty(HTMLElement.prototype, "clientWidth", { configurable: true, get: () => 600 });

@@ -21,7 +21,7 @@ export const sparklines = {
     if (asked.get(run.id) === now) return;
     asked.set(run.id, now);
     if (run.best_val_top1 === null) return;
-    waiting.set(run.id, run.status === "running" ? (done ?? 0) : 0);
+    waiting.set(run.id, run.status === "running" ? (done ?? 0) : -1);
     timer ??= setTimeout(() => void load(), TOGETHER_MS);
   },
 };
@@ -38,7 +38,7 @@ async function load(): Promise<void> {
     for (const id of ids) next.set(id, (answer[id]?.top1 ?? []).map(toNumber));
     known = next;
     // An epoch is done before it is validated: its point is asked for a little later.
-    const behind = wanted.filter(([id, epochs]) => (next.get(id)?.length ?? 0) < epochs);
+    const behind = wanted.filter(([id, epochs]) => !(toNumber(answer[id]?.epoch.at(-1)) >= epochs - 0.01));
     if (behind.length) setTimeout(() => behind.forEach(([id]) => asked.delete(id)), AGAIN_MS);
   } catch {
     for (const id of ids) asked.delete(id); // asked again when the row is seen the next time
