@@ -114,7 +114,7 @@ export const runs = catalogue(
     progress: "进度",
     best: "验证准确率",
     bestLong: "最佳验证准确率",
-    test: "测试准确率",
+    test: "测试",
     testAccuracy: "测试准确率",
     testLong: "最佳模型的测试准确率",
     trend: "验证曲线",
