@@ -68,7 +68,7 @@ def test_a_run_is_watched_start_to_end(tab: Tab, running: list[Dashboard | Proce
     expect(page.get_by_role("heading", name="watched")).to_be_visible()
 
     # Points appear while it trains.
-    loss = page.get_by_role("img", name=re.compile("^Loss by"))
+    loss = page.get_by_role("application", name=re.compile("^Loss by"))
     expect(loss).to_be_visible(timeout=120_000)  # torch is imported meanwhile
     first = wait_for_more(page, 0)
     label = loss.get_attribute("aria-label")

@@ -36,7 +36,17 @@ export function percent(value: number | null | undefined, decimals = 2): string 
 }
 
 function unit(value: number, name: string): string {
-  return kept(name, (l) => new Intl.NumberFormat(l, { style: "unit", unit: name, unitDisplay: "short", maximumFractionDigits: 0 })).format(value);
+  return spaced(kept(name, (l) => new Intl.NumberFormat(l, { style: "unit", unit: name, unitDisplay: "short", maximumFractionDigits: 0 })).format(value));
+}
+
+/** Intl sets "2分钟" without a space, where the texts around it have one beside each number. */
+function spaced(text: string): string {
+  return text.replace(/(\d)(?=\p{Script=Han})/gu, "$1 ");
+}
+
+/** Several things in one sentence, as the language strings them together. */
+export function listed(items: string[]): string {
+  return items.join(language.current === "zh" ? "，" : ", ");
 }
 
 /** A length of time in its two largest units: "45 s", "3 min 20 s", "2 h 5 min". */
@@ -68,8 +78,8 @@ export function ago(iso: string | null | undefined, now: number): string {
   const seconds = Math.max(0, (now - Date.parse(iso)) / 1000);
   const format = kept("ago", (l) => new Intl.RelativeTimeFormat(l, { numeric: "auto", style: "short" }));
   if (seconds < 45) return format.format(0, "second");
-  for (const [name, size, upTo] of AGES) if (seconds < upTo) return format.format(-Math.round(seconds / size), name);
-  return format.format(-Math.round(seconds / 31_557_600), "year");
+  for (const [name, size, upTo] of AGES) if (seconds < upTo) return spaced(format.format(-Math.round(seconds / size), name));
+  return spaced(format.format(-Math.round(seconds / 31_557_600), "year"));
 }
 
 const AGES: [Intl.RelativeTimeFormatUnit, number, number][] = [
@@ -100,9 +110,28 @@ export function bytes(size: number): string {
   return kept(`bytes ${power}`, (l) => new Intl.NumberFormat(l, options)).format(size);
 }
 
-/** A number along an axis whose largest is `most`: short, and all of one axis alike. */
-export function tick(value: number, most = Math.abs(value)): string {
-  if (value !== 0 && (most < 5e-3 || most >= 1e7)) return value.toExponential(1).replace(".0e", "e").replace("e+", "e").replace("e-", "e−");
-  if (most >= 10_000 && value !== 0) return kept("tick k", (l) => new Intl.NumberFormat(l === "zh-CN" ? "en" : l, { notation: "compact", maximumSignificantDigits: 3 })).format(value);
-  return kept("tick", (l) => new Intl.NumberFormat(l, { maximumSignificantDigits: 6, useGrouping: false })).format(value);
+/** How many decimals tell numbers apart that lie `step` from one another. */
+export function decimals(step: number): number {
+  return Math.min(12, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
+}
+
+const SHORT_DIGITS = 4; // "123.4K" is shorter than the number, "123.42K" is not
+
+/** A number along an axis whose largest is `most`, its neighbours `step` away: short, all of one axis alike, no two the same. */
+export function tick(value: number, most = Math.abs(value), step = most / 10): string {
+  if (value === 0 || step <= 0) return plain(value, 6);
+  const digits = significant(value, step);
+  if (most < 5e-3 || most >= 1e7) return value.toExponential(Math.min(12, digits - 1)).replace(/\.?0*e/, "e").replace("e+", "e").replaceAll("-", "−");
+  if (most < 10_000) return plain(value, decimals(step));
+  if (significant(most, step) > SHORT_DIGITS) return plain(value, decimals(step), true);
+  return kept(`tick k ${digits}`, (l) => new Intl.NumberFormat(l === "zh-CN" ? "en" : l, { notation: "compact", maximumSignificantDigits: digits })).format(value);
+}
+
+/** How many significant digits a number needs to differ from one that is `step` away. */
+function significant(value: number, step: number): number {
+  return Math.max(1, Math.floor(Math.log10(Math.abs(value)) + 1e-9) - Math.floor(Math.log10(step) + 1e-9) + 1);
+}
+
+function plain(value: number, most: number, useGrouping = false): string {
+  return kept(`tick ${most} ${useGrouping}`, (l) => new Intl.NumberFormat(l, { maximumFractionDigits: most, useGrouping })).format(value);
 }

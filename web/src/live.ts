@@ -79,6 +79,11 @@ export class Live {
     }
   }
 
+  /** Ends the stream, to go on from its cursor when the page is seen again. */
+  rest(): void {
+    this.close();
+  }
+
   private close(): void {
     this.source?.close();
     this.source = null;

@@ -1,4 +1,5 @@
 /** Something loaded from the server: what was loaded stays while it is loaded anew, and when that fails. */
+import { untrack } from "svelte";
 import { ApiError } from "./api";
 import { connection } from "./connection.svelte";
 
@@ -34,13 +35,16 @@ export class Resource<T> {
   }
 }
 
-/** Call while a component is made: loads now, again when `key` changes and when the server is back after an absence. */
+/**
+ * Call while a component is made: loads now, again when `key` has another value (as JSON; what it is made of may change
+ * as often as it likes, and so may what `load` reads) and when the server is back after an absence.
+ */
 export function resource<T>(load: (signal: AbortSignal) => Promise<T>, key: () => unknown = () => null): Resource<T> {
   const made = new Resource(load);
+  const wanted = $derived(JSON.stringify(key()));
   $effect(() => {
-    key();
-    void connection.returns;
-    void made.refresh();
+    void [wanted, connection.returns];
+    untrack(() => void made.refresh());
     return () => made.stop();
   });
   return made;

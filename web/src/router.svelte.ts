@@ -44,6 +44,13 @@ function key(): string {
   return (history.state as { key?: string } | null)?.key ?? "first";
 }
 
+/** A path with the query that its view was left with. Links watch it: the view that is shown changes it. */
+function asLeft(path: string): string {
+  void place;
+  const left = queries.get(path);
+  return path + (left ? `?${left}` : "");
+}
+
 function flush(): void {
   clearTimeout(writing);
   writing = undefined;
@@ -60,14 +67,13 @@ export const router = {
   get query() {
     return place.query;
   },
-  /** The address of a path, for links; `query` as the view was left, where `keep` is set. */
+  /** The address of a path, for links; its query as the view was left, where `keep` is set. */
   href(path: string, { keep = false } = {}): string {
-    const left = keep ? queries.get(path) : "";
-    return base + path + (left ? `?${left}` : "");
+    return base + (keep ? asLeft(path) : path);
   },
-  go(target: string, { replace = false } = {}): void {
+  go(target: string, { replace = false, keep = false } = {}): void {
     flush();
-    const [path = "", query = ""] = target.split("?");
+    const [path = "", query = ""] = (keep ? asLeft(target) : target).split("?");
     const next = { path: path.replace(/^\/+|\/+$/g, ""), query: new URLSearchParams(query) };
     if (replace) history.replaceState({ key: key() }, "", address(next));
     else {

@@ -11,9 +11,10 @@ export const live = new Live({
   broke: () => void api.session().catch(() => undefined), // the request itself tells the connection what it met
 });
 
-/** Ends the stream while the page is hidden. Call once. */
+/** Ends the stream while the page is hidden, or kept aside for the browser's back button. Call once. */
 export function startStream(): void {
   document.addEventListener("visibilitychange", () => live.visibilityChanged());
   addEventListener("online", () => live.visibilityChanged());
-  addEventListener("pagehide", () => live.follow(null));
+  addEventListener("pagehide", () => live.rest());
+  addEventListener("pageshow", () => live.visibilityChanged());
 }

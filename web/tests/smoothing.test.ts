@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { padded } from "../src/charts/lines";
 import { smooth } from "../src/charts/smoothing";
+import { linearTicks } from "../src/charts/ticks";
 
 /** The definition: a mean of all values so far, each weighing (1 − β^n)·β^(units since). */
 function byDefinition(values: number[], n: number[], unit: number, beta: number): number[] {
@@ -40,6 +42,17 @@ describe("smooth", () => {
   it("begins at the first value and leaves a constant as it is", () => {
     expect(smooth([4, 4, 4], [1, 1, 1], 3, 0.9)).toEqual([4, 4, 4]);
     expect(smooth([7, 1], [1, 1], 2, 0.9)[0]).toBeCloseTo(7, 12);
+  });
+
+  it("leaves a constant that binary numbers do not have a line with an axis", () => {
+    const values = Array.from({ length: 200 }, () => 0.1);
+    const out = smooth(values, values.map(() => 1), 200, 0.8);
+    const [low, high] = padded([Math.min(...out), Math.max(...out)], false);
+    expect(low).toBeLessThan(0.099);
+    expect(high).toBeGreaterThan(0.101);
+    const ticks = linearTicks(low, high, 4);
+    expect(ticks.length).toBeGreaterThanOrEqual(2);
+    expect(ticks.length).toBeLessThanOrEqual(12);
   });
 
   it("is the same line whether the values come one by one or in means of ten", () => {

@@ -1,5 +1,5 @@
 /** The words and ticks of an axis. */
-import { duration, integer, measured, percent, tick } from "../format";
+import { decimals, duration, integer, measured, percent, tick } from "../format";
 import type { Axis } from "./series";
 import { linearTicks, logTicks, timeTicks } from "./ticks";
 
@@ -9,7 +9,17 @@ export function xTicks(axis: Axis, from: number, to: number, count: number): num
 }
 
 export function xTick(axis: Axis, value: number, ticks: number[]): string {
-  return axis === "time" ? clockTime(value) : tick(value, Math.max(...ticks.map(Math.abs)));
+  return axis === "time" ? clockTime(value, stepOf(ticks)) : tick(value, mostOf(ticks), stepOf(ticks));
+}
+
+/** The smallest distance between two ticks; their labels have the digits that tell these apart. 0 for a lone one. */
+function stepOf(ticks: number[]): number {
+  const steps = ticks.slice(1).map((tick, i) => Math.abs(tick - ticks[i]!));
+  return steps.length ? Math.min(...steps) : 0;
+}
+
+function mostOf(ticks: number[]): number {
+  return Math.max(...ticks.map(Math.abs));
 }
 
 /** A place on the axis in words; the axis's name is said beside it. */
@@ -19,22 +29,24 @@ export function xWords(axis: Axis, value: number): string {
 }
 
 export function yTicks(from: number, to: number, count: number, isLog: boolean): number[] {
-  return isLog ? logTicks(from, to) : linearTicks(from, to, count);
+  return isLog ? logTicks(from, to, count) : linearTicks(from, to, count);
 }
 
 export function yTick(value: number, isPercent: boolean, ticks: number[]): string {
-  if (!isPercent) return tick(value, Math.max(...ticks.map(Math.abs)));
-  const step = ticks.length > 1 ? Math.abs(ticks[1]! - ticks[0]!) : 1;
-  return percent(value, step < 0.001 ? 2 : step < 0.0099 ? 1 : 0);
+  const step = stepOf(ticks);
+  return isPercent ? percent(value, decimals(100 * (step || 1))) : tick(value, mostOf(ticks), step);
 }
 
 export function yWords(value: number, isPercent: boolean): string {
   return isPercent ? percent(value) : measured(value);
 }
 
-/** "45s", "2m", "2m30", "1h", "1h30": short enough for a tick, and the same in every language. */
-function clockTime(seconds: number): string {
+/** "45s", "2m30", "1h30", "2h00m10": short enough for a tick, and the same in every language. */
+function clockTime(seconds: number, step: number): string {
+  if (step > 0 && step < 1) return `${tick(seconds, seconds, step)}s`;
   const s = Math.round(seconds);
+  const two = (part: number) => String(part).padStart(2, "0");
+  if (s >= 3600 && step > 0 && step < 60) return `${Math.floor(s / 3600)}h${two(Math.floor((s % 3600) / 60))}m${two(s % 60)}`;
   const [large, small, unit] = s < 60 ? [s, 0, "s"] : s < 3600 ? [Math.floor(s / 60), s % 60, "m"] : [Math.floor(s / 3600), Math.floor((s % 3600) / 60), "h"];
-  return `${large}${s === 0 ? "" : unit}${small ? String(small).padStart(2, "0") : ""}`;
+  return `${large}${s === 0 ? "" : unit}${small ? two(small) : ""}`;
 }

@@ -59,7 +59,7 @@ export function table(lines: Line[], isLog: boolean): [number[], ...(number | nu
       const x = line.xs[i]!;
       while (xs[at]! < x) at++;
       const y = line.ys[i]!;
-      column[at] = Number.isFinite(y) && (!isLog || y > 0) ? y : null;
+      column[at] = isOnScale(y, isLog) ? y : null;
     }
     return column;
   });
@@ -73,19 +73,42 @@ function uniqueSorted(values: number[]): number[] {
   return out;
 }
 
-/** The lowest and highest of what is seen between two xs; null without any. */
+const FEW = 40;
+
+/** Whether a line's points are drawn too: where there are few, and not on what lies behind it. */
+export function arePoints({ part, xs }: Line): boolean {
+  return (part === "value" || part === "smooth") && xs.length <= FEW;
+}
+
+/** Whether a value has a place on the axis. */
+export function isOnScale(y: number, isLog: boolean): boolean {
+  return Number.isFinite(y) && (!isLog || y > 0);
+}
+
+/** The lowest and highest of what is seen between two xs, of a line that only passes through too; null without any. */
 export function extentOf(lines: Line[], from: number, to: number, isLog: boolean): [number, number] | null {
   let low = Infinity;
   let high = -Infinity;
+  const see = (y: number) => {
+    if (y < low) low = y;
+    if (y > high) high = y;
+  };
   for (const { xs, ys } of lines) {
     for (let i = 0; i < xs.length; i++) {
       const [x, y] = [xs[i]!, ys[i]!];
-      if (x < from || x > to || !Number.isFinite(y) || (isLog && y <= 0)) continue;
-      if (y < low) low = y;
-      if (y > high) high = y;
+      if (!isOnScale(y, isLog)) continue;
+      if (x >= from && x <= to) see(y);
+      const [before, its] = [xs[i - 1], ys[i - 1]];
+      if (before === undefined || its === undefined || !isOnScale(its, isLog)) continue;
+      for (const edge of [from, to]) if (before < edge && edge < x) see(between(its, y, (edge - before) / (x - before), isLog));
     }
   }
   return low <= high ? [low, high] : null;
+}
+
+/** What a straight line from `a` to `b` has at a share of its way, straight on the axis's scale. */
+function between(a: number, b: number, share: number, isLog: boolean): number {
+  return isLog ? Math.exp(Math.log(a) + (Math.log(b) - Math.log(a)) * share) : a + (b - a) * share;
 }
 
 /** Room above and below; a flat line, its rounding errors included, is in the middle. */

@@ -1,7 +1,7 @@
-/** What happened on the way: the best epoch, resumes, notices. */
+/** What happened on the way: the best epoch, resumes, warnings and errors. */
 import type { Notice } from "../api";
 import type { Axis, Series } from "./series";
-import { nearest } from "./series";
+import { firstAbove, nearest } from "./series";
 
 export interface Mark {
   kind: "best" | "resume" | "notice" | "error";
@@ -32,9 +32,24 @@ export function marksOf(
     if (x !== null) marks.push({ kind, x, step, text, ...(attempt === undefined ? {} : { attempt }) });
   };
   for (const { attempt, from_step } of known.attempts) if (attempt > 1) add("resume", from_step, "", attempt);
-  for (const { level, step, text } of known.notices) if (level !== "info") add(level === "error" ? "error" : "notice", step ?? 0, text);
+  for (const { level, step, time, text } of known.notices) {
+    const at = step ?? stepAt(time, clock);
+    // What was said before the first step is of the run as a whole: its details tell it, no moment of a curve.
+    if (level !== "info" && at > 0) add(level === "error" ? "error" : "notice", at, text);
+  }
   if (known.best !== null) add("best", known.best, "");
   return marks;
+}
+
+/** The step at which a run was at a time; 0 before its first one. */
+function stepAt(time: string | number, clock: Series | undefined): number {
+  const seconds = typeof time === "number" ? time : Date.parse(time) / 1000;
+  return clock?.step[firstAbove(clock.time, seconds, false) - 1] ?? 0;
+}
+
+/** The marks at a place, as far as it can be pointed at: a hundredth of what is shown. */
+export function near(marks: Mark[], x: number, [from, to]: [number, number]): Mark[] {
+  return marks.filter((mark) => Math.abs(mark.x - x) < (to - from) / 100);
 }
 
 /** Marks that would lie on one another are one, of the most serious kind. */

@@ -63,12 +63,15 @@ export interface Best {
   top1: number;
 }
 
-/** The best step by validation: highest accuracy, of equals the lowest loss, of equals the first. */
+/**
+ * The best step by validation: highest accuracy, of equals the lowest loss, of equals the first. Points that stand for
+ * several epochs count with the best of these.
+ */
 export function bestOf(top1: Series | undefined, loss: Series | undefined): Best | null {
   if (!top1) return null;
   const lossAt = new Map(loss?.step.map((step, i) => [step, loss.value[i]!]));
   let best: (Best & { loss: number }) | null = null;
-  top1.value.forEach((value, i) => {
+  top1.high.forEach((value, i) => {
     const step = top1.step[i]!;
     const itsLoss = lossAt.get(step) ?? Infinity;
     if (Number.isFinite(value) && (!best || value > best.top1 || (value === best.top1 && itsLoss < best.loss))) best = { step, epoch: top1.epoch[i]!, top1: value, loss: itsLoss };

@@ -79,6 +79,11 @@ export function without(series: Series, steps: number[]): Series {
   return { ...left, count: series.count - (series.step.length - left.step.length) };
 }
 
+/** The points of a range of an axis. */
+export function within(series: Series, axis: Axis, from: number, to: number): Series {
+  return slice(series, firstAbove(series[axis], from, true), firstAbove(series[axis], to, false));
+}
+
 /** At most `most` points: all but the newest quarter are put together in pairs (means by how many values each stands for). */
 export function compact(series: Series, most: number): Series {
   const length = series.value.length;

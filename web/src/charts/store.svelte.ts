@@ -1,6 +1,6 @@
 /** The curves of one run: its history, loaded once, what is told since, and a finer look at the range that is zoomed to. */
 import { api, ApiError, type Notice, type SeriesAnswer, type WireSeries } from "../api";
-import { append, compact, fromWire, isExact, merge, truncate, without, type Axis, type Series } from "./series";
+import { append, compact, fromWire, isExact, merge, truncate, within, without, type Axis, type Series } from "./series";
 
 const POINTS = 1000;
 const MOST = 4000; // points a curve: beyond, the older ones are put together
@@ -80,11 +80,13 @@ export class RunSeries {
   add(points: Record<string, WireSeries>): void {
     for (const [key, wire] of Object.entries(points)) {
       const more = fromWire(key, wire);
-      let whole = this.history.get(key);
-      if (whole && wire.replaces?.length) whole = without(whole, wire.replaces);
-      this.history.set(key, whole ? compact(append(whole, more), MOST) : more);
+      const left = (series: Series) => (wire.replaces?.length ? without(series, wire.replaces) : series);
+      const whole = this.history.get(key);
+      this.history.set(key, whole ? compact(append(left(whole), more), MOST) : more);
       const fine = this.detail?.series.get(key);
-      if (fine && this.detail && (more[this.detail.range.axis][0] ?? Infinity) <= this.detail.range.to) this.detail.series.set(key, append(fine, more));
+      if (!fine || !this.detail) continue;
+      const { axis, from, to } = this.detail.range;
+      this.detail.series.set(key, append(left(fine), within(more, axis, from, to)));
     }
     this.version++;
   }

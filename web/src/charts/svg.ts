@@ -1,5 +1,6 @@
 /** A chart as an SVG file, drawn from its data: what a paper or a slide takes. */
-import type { Drawing, Line } from "./lines";
+import { arePoints, isOnScale, type Drawing, type Line } from "./lines";
+import { firstAbove } from "./series";
 
 export interface Picture {
   title: string;
@@ -39,18 +40,22 @@ export function toSvg(p: Picture): string {
     if (x >= p.x.from && x <= p.x.to) parts.push(`<line x1="${px(x)}" x2="${px(x)}" y1="${M.top}" y2="${M.top + high}" stroke="${p.colour(colour)}" stroke-dasharray="3 3"/>`);
   }
 
-  const isDrawn = (x: number, y: number) => Number.isFinite(y) && (!p.y.isLog || y > 0) && x >= p.x.from && x <= p.x.to;
+  // What lies outside is cut off by the clip path: lines lead there, as on the screen.
+  const near = (line: Line) => ({ ...line, ...seen(line, p.x.from, p.x.to) });
+  const isDrawn = (y: number) => isOnScale(y, p.y.isLog);
   parts.push(`<g clip-path="url(#plot)" fill="none" stroke-width="1.75" stroke-linejoin="round">`);
   p.drawing.lines.forEach((line, i) => {
     const colour = p.colour(line.colour);
     if (line.part === "low") return;
     if (line.part === "high") {
       const under = p.drawing.lines[i + 1];
-      if (under?.part === "low") parts.push(`<path d="${band(line, under, px, py, isDrawn)}" fill="${colour}" fill-opacity="0.16" stroke="none"/>`);
+      if (under?.part === "low") parts.push(`<path d="${band(near(line), near(under), px, py, isDrawn)}" fill="${colour}" fill-opacity="0.16" stroke="none"/>`);
       return;
     }
     const faint = line.part === "faint" ? ' stroke-opacity="0.3" stroke-width="1"' : "";
-    parts.push(`<path d="${path(line, px, py, isDrawn)}" stroke="${colour}"${faint}/>`);
+    const { d, alone } = path(near(line), px, py, isDrawn, arePoints(line));
+    if (d) parts.push(`<path d="${d}" stroke="${colour}"${faint}/>`);
+    for (const [x, y] of alone) parts.push(`<circle cx="${x}" cy="${y}" r="2.5" fill="${colour}"${line.part === "faint" ? ' fill-opacity="0.3"' : ""}/>`);
   });
   parts.push("</g>");
 
@@ -80,23 +85,29 @@ export function toSvg(p: Picture): string {
 
 type Place = (value: number) => number;
 
-function path(line: Line, px: Place, py: Place, isDrawn: (x: number, y: number) => boolean): string {
-  let open = false;
-  let d = "";
-  line.xs.forEach((x, i) => {
-    const y = line.ys[i]!;
-    if (!isDrawn(x, y)) {
-      open = false;
-      return;
-    }
-    d += `${open ? "L" : "M"}${px(x)} ${py(y)}`;
-    open = true;
-  });
-  return d;
+/** The points of a range, and the one before and after, to which its lines lead. */
+function seen({ xs, ys }: Line, from: number, to: number): { xs: number[]; ys: number[] } {
+  const [first, end] = [Math.max(0, firstAbove(xs, from, true) - 1), firstAbove(xs, to, false) + 1];
+  return { xs: xs.slice(first, end), ys: ys.slice(first, end) };
 }
 
-function band(upper: Line, lower: Line, px: Place, py: Place, isDrawn: (x: number, y: number) => boolean): string {
-  const drawn = upper.xs.flatMap((x, i) => (isDrawn(x, upper.ys[i]!) && isDrawn(x, lower.ys[i]!) ? [i] : []));
+/** A line, broken where there is no number, and its points: all, or those that are no part of a line. */
+function path(line: Line, px: Place, py: Place, isDrawn: (y: number) => boolean, areAll: boolean): { d: string; alone: [number, number][] } {
+  let d = "";
+  const alone: [number, number][] = [];
+  const at = (i: number) => i >= 0 && i < line.ys.length && isDrawn(line.ys[i]!);
+  line.xs.forEach((x, i) => {
+    if (!at(i)) return;
+    const place: [number, number] = [px(x), py(line.ys[i]!)];
+    if (at(i - 1)) d += `L${place.join(" ")}`;
+    else if (at(i + 1)) d += `M${place.join(" ")}`;
+    if (areAll || !(at(i - 1) || at(i + 1))) alone.push(place);
+  });
+  return { d, alone };
+}
+
+function band(upper: Line, lower: Line, px: Place, py: Place, isDrawn: (y: number) => boolean): string {
+  const drawn = upper.xs.flatMap((_, i) => (isDrawn(upper.ys[i]!) && isDrawn(lower.ys[i]!) ? [i] : []));
   const over = drawn.map((i) => `${px(upper.xs[i]!)} ${py(upper.ys[i]!)}`);
   const under = drawn.map((i) => `${px(lower.xs[i]!)} ${py(lower.ys[i]!)}`).reverse();
   return drawn.length ? `M${over.join("L")}L${under.join("L")}Z` : "";

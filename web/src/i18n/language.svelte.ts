@@ -4,9 +4,13 @@ export type Language = "en" | "zh";
 const KEY = "vitscope.language";
 
 function initial(): Language {
-  const kept = read();
-  if (kept) return kept;
-  return navigator.languages.some((l) => l.toLowerCase().startsWith("zh")) && !navigator.language.toLowerCase().startsWith("en") ? "zh" : "en";
+  return read() ?? preferred(navigator.languages);
+}
+
+/** The first of somebody's languages that the page speaks, else English. */
+export function preferred(languages: readonly string[]): Language {
+  const spoken = languages.map((name) => name.toLowerCase().split("-")[0]);
+  return spoken.find((name) => name === "zh" || name === "en") === "zh" ? "zh" : "en";
 }
 
 function read(): Language | null {
@@ -39,8 +43,26 @@ export const language = {
   },
 };
 
-/** A function that gives an area's texts in the language of the moment, `{name}` filled from `values`. */
+/**
+ * A function that gives an area's texts in the language of the moment, `{name}` filled from `values`. Of a text in forms,
+ * "{count} file | {count} files", the one is taken that the number `count` asks for in that language.
+ */
 export function texts<T extends Texts>(area: Catalogue<T>) {
-  return (key: keyof T, values: Record<string, string | number> = {}): string =>
-    area[current][key].replace(/\{(\w+)\}/g, (whole, name: string) => (name in values ? String(values[name]) : whole));
+  return (key: keyof T, values: Record<string, string | number> = {}): string => {
+    const { count } = values;
+    const text = typeof count === "number" ? form(area[current][key], count) : area[current][key];
+    return text.replace(/\{(\w+)\}/g, (whole, name: string) => (name in values ? written(name, values[name]!) : whole));
+  };
+}
+
+const FORMS = " | ";
+
+/** The first form is for one, the last for all others. */
+function form(text: string, count: number): string {
+  const forms = text.split(FORMS);
+  return (new Intl.PluralRules(language.locale).select(count) === "one" ? forms[0] : forms.at(-1)) ?? text;
+}
+
+function written(name: string, value: string | number): string {
+  return name === "count" && typeof value === "number" ? new Intl.NumberFormat(language.locale).format(value) : String(value);
 }

@@ -50,7 +50,7 @@ export const optionHelp: Record<string, string> = {
   "train.threads": "CPU 线程数；留空则与核心数相同。",
   "train.deterministic": "只按能力选择，并只用确定性的实现。",
   "checkpoint.every_epochs": "每隔这么多轮保存一次。",
-  "checkpoint.every_s": "至少每隔这么久保存一次（或每完成 2 %，以先到者为准）。",
+  "checkpoint.every_s": "至少每隔这么久保存一次（或每完成 2%，以先到者为准）。",
   "checkpoint.every_steps": "另外每隔这么多步保存一次。",
   "checkpoint.max_overhead": "保存最多可占的时间比例；间隔会相应拉长。",
   "checkpoint.keep": "除最佳外，保留几个最新的检查点。",

@@ -53,10 +53,16 @@ export function merged(rows: RunSummary[], changed: RunSummary[], gone: string[]
   return [...added, ...kept].sort((a, b) => Date.parse(b.created_at) - Date.parse(a.created_at));
 }
 
-/** Follow all runs: the list first, then what changes. */
-export async function followRuns(): Promise<void> {
-  const cursor = await runs.load();
-  live.follow({ run: null, since: cursor });
+let leaving = new AbortController();
+
+/** Follow all runs: the list first, then what changes. Gives what ends it: a page that was left follows nothing more. */
+export function followRuns(): () => void {
+  leaving.abort();
+  const mine = (leaving = new AbortController());
+  void runs.load().then((cursor) => {
+    if (!mine.signal.aborted) live.follow({ run: null, since: cursor });
+  });
+  return () => mine.abort();
 }
 
 /** Keeps the list current. Call once, while a component is made. */
