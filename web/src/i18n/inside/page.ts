@@ -1,0 +1,41 @@
+/** What all views share. */
+import { catalogue } from "../catalogue";
+
+export const page = catalogue(
+  {
+    views: "Views of the inside",
+    viewOverview: "Architecture",
+    viewLayers: "Layers",
+    viewAttention: "Attention",
+    viewHeads: "Heads",
+    opening: "Opening the model …",
+    computing: "Computing …",
+    computingAttention: "Running the picture through the model …",
+    computingLayers: "Reading the weights of every layer …",
+    computingHeads: "Running a sample of pictures through the model …",
+    noWeights: "There are no weights to look at yet",
+    noWeightsWhy: "The run writes its first checkpoint or snapshot soon. This page then fills by itself.",
+    howSo: "How this is computed, and where it comes from",
+    factParameters: "{count} parameters",
+    factPatches: "{side} px in {rows}×{cols} patches of {patch} px",
+    factLayers: "{layers} layers × {heads} heads",
+  },
+  {
+    views: "内部视图",
+    viewOverview: "结构",
+    viewLayers: "层",
+    viewAttention: "注意力",
+    viewHeads: "注意力头",
+    opening: "正在打开模型……",
+    computing: "正在计算……",
+    computingAttention: "正在让图片通过模型……",
+    computingLayers: "正在读取各层权重……",
+    computingHeads: "正在让一批图片通过模型……",
+    noWeights: "还没有可以查看的权重",
+    noWeightsWhy: "训练很快会写出第一个检查点或快照，届时本页会自动显示。",
+    howSo: "如何计算，出自何处",
+    factParameters: "{count} 个参数",
+    factPatches: "{side} 像素，{rows}×{cols} 个边长 {patch} 像素的图块",
+    factLayers: "{layers} 层 × {heads} 头",
+  },
+);
