@@ -23,7 +23,7 @@ export const timeline = catalogue(
     liveHint: "转到最新时刻，并随新时刻前进",
     initialWeights: "训练之前",
     stepNumber: "第 {step} 步",
-    epochNumber: "第 {epoch} 轮",
+    epochNumber: "{epoch} 轮",
     checkpoint: "检查点",
     bestCheckpoint: "最佳检查点",
     snapshot: "快照",
