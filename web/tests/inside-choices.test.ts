@@ -239,6 +239,8 @@ describe("wheel and fingers over the graph", () => {
 
   it("one finger scrolls the page, two move and enlarge", async () => {
     await open();
+    for (let i = 0; i < 3; i++) press(svg(), "+"); // larger than its place, so that it could move
+    flushSync();
     const at = place();
     expect(touches("touchstart", 1)).toBe(false);
     pointer("pointerdown", 1, 100, 100);
