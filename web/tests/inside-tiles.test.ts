@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { move, neighbour, type Box } from "../src/inside/grid";
-import { around, cellAt, cellCount, covers, inSight, isFineEnough, ticks } from "../src/inside/tiles";
+import { around, cellAt, cellCount, covers, inSight, isFineEnough, wholeTicks } from "../src/inside/tiles";
 import { fit, hold, wheelFactor, zoomAt } from "../src/inside/viewport";
 
 const SHAPE: [number, number] = [1152, 384];
@@ -47,8 +47,8 @@ describe("windows of a matrix", () => {
     expect(cellAt(tile, 31, 0)).toBeNull();
   });
   it("marks an axis at round numbers", () => {
-    expect(ticks(0, 1152, 6)).toEqual([0, 200, 400, 600, 800, 1000]);
-    expect(ticks(7, 12, 20)).toEqual([7, 8, 9, 10, 11]);
+    expect(wholeTicks(0, 1152, 6)).toEqual([0, 200, 400, 600, 800, 1000]);
+    expect(wholeTicks(7, 12, 20)).toEqual([7, 8, 9, 10, 11]);
   });
 });
 

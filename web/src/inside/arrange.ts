@@ -88,7 +88,7 @@ export function collect(at: ReadonlyMap<string, Placed>): Pick<Part, "boxes" | "
   const lines: Line[] = [];
   const sums: { x: number; y: number }[] = [];
   for (const { part, x, y } of at.values()) {
-    const moved = move(part, x, y);
+    const moved = shifted(part, x, y);
     boxes.push(...moved.boxes);
     lines.push(...moved.lines);
     sums.push(...moved.sums);
@@ -96,7 +96,7 @@ export function collect(at: ReadonlyMap<string, Placed>): Pick<Part, "boxes" | "
   return { boxes, lines, sums };
 }
 
-export function move(part: Part, dx: number, dy: number): Part {
+export function shifted(part: Part, dx: number, dy: number): Part {
   return {
     ...part,
     boxes: part.boxes.map((box) => ({ ...box, x: box.x + dx, y: box.y + dy })),

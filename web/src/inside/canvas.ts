@@ -1,5 +1,6 @@
 /** Drawing maps of small numbers as pictures. */
 import { index, type ColourMap } from "./colour";
+import type { Cell } from "./grid";
 
 /** A canvas as sharp as the screen; units are CSS pixels. What was on it is gone. */
 export function sharp(canvas: HTMLCanvasElement, width: number, height: number): CanvasRenderingContext2D | null {
@@ -19,43 +20,57 @@ export function token(element: Element, name: string): string {
   return getComputedStyle(element).getPropertyValue(name).trim();
 }
 
-/** Many small pictures of one size, side by side on a canvas that is not shown. */
+/** Row and column under a pointer, of an element that shows `rows` × `cols` cells. */
+export function cellUnder(event: MouseEvent, element: Element, rows: number, cols: number): Cell {
+  const box = element.getBoundingClientRect();
+  const along = (part: number, whole: number, count: number) => Math.max(0, Math.min(count - 1, Math.floor((part / whole) * count)));
+  return { row: along(event.clientY - box.top, box.height, rows), col: along(event.clientX - box.left, box.width, cols) };
+}
+
+/** Many small pictures of one size on a canvas that is not shown, in rows: browsers refuse canvases that are very wide. */
 export class Mosaic {
   private readonly canvas = document.createElement("canvas");
   private readonly context: CanvasRenderingContext2D | null;
   private readonly data: ImageData | null;
-  readonly words: Uint32Array;
+  private readonly words: Uint32Array;
+  private readonly across: number;
   private readonly stride: number;
 
   constructor(
-    readonly count: number,
-    readonly height: number,
-    readonly width: number,
+    count: number,
+    private readonly height: number,
+    private readonly width: number,
   ) {
-    this.stride = Math.max(1, count * width);
+    this.across = Math.max(1, Math.min(count, Math.ceil(Math.sqrt((count * height) / Math.max(1, width))))); // about square
+    this.stride = Math.max(1, this.across * width);
+    const down = Math.max(1, Math.ceil(count / this.across) * height);
     this.canvas.width = this.stride;
-    this.canvas.height = Math.max(1, height);
+    this.canvas.height = down;
     this.context = this.canvas.getContext("2d", { willReadFrequently: true });
-    this.data = this.context?.createImageData(this.stride, Math.max(1, height)) ?? null;
-    this.words = this.data ? new Uint32Array(this.data.data.buffer) : new Uint32Array(this.stride * Math.max(1, height));
+    this.data = this.context?.createImageData(this.stride, down) ?? null;
+    this.words = this.data ? new Uint32Array(this.data.data.buffer) : new Uint32Array(this.stride * down);
+  }
+
+  private left(at: number): number {
+    return (at % this.across) * this.width;
+  }
+
+  private top(at: number): number {
+    return Math.floor(at / this.across) * this.height;
   }
 
   /** Values from `offset` on, in 0 … scale; NaN becomes transparent. */
   fill(at: number, values: ArrayLike<number>, offset: number, scale: number, map: ColourMap): void {
-    for (let y = 0; y < this.height; y++) {
-      const row = y * this.stride + at * this.width;
-      const from = offset + y * this.width;
-      for (let x = 0; x < this.width; x++) {
-        const value = values[from + x]!;
-        this.words[row + x] = Number.isNaN(value) ? 0 : map[index(value, scale)]!;
-      }
-    }
+    this.paint(at, (i) => {
+      const value = values[offset + i]!;
+      return Number.isNaN(value) ? 0 : map[index(value, scale)]!;
+    });
   }
 
   /** Colours as they are: `word` of each pixel. */
   paint(at: number, word: (i: number) => number): void {
     for (let y = 0; y < this.height; y++) {
-      const row = y * this.stride + at * this.width;
+      const row = (this.top(at) + y) * this.stride + this.left(at);
       for (let x = 0; x < this.width; x++) this.words[row + x] = word(y * this.width + x);
     }
   }
@@ -67,6 +82,6 @@ export class Mosaic {
 
   draw(context: CanvasRenderingContext2D, at: number, x: number, y: number, width: number, height: number, isSmooth = false): void {
     context.imageSmoothingEnabled = isSmooth;
-    context.drawImage(this.canvas, at * this.width, 0, this.width, this.height, x, y, width, height);
+    context.drawImage(this.canvas, this.left(at), this.top(at), this.width, this.height, x, y, width, height);
   }
 }

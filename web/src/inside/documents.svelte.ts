@@ -1,5 +1,6 @@
 /** Documents, kept once they are here, and what a view needs of them as it changes. */
 import { untrack } from "svelte";
+import { connection } from "../connection.svelte";
 import type { DocumentSource } from "../documents";
 
 const KEPT = 120;
@@ -9,6 +10,8 @@ export interface Ask {
   query?: Record<string, string>;
   /** Tells apart answers to the same words at different times: "last" is another checkpoint as training goes on. */
   version?: string | number;
+  /** A later version only adds: what an earlier one says stays right. */
+  grows?: boolean;
 }
 
 export interface Trouble {
@@ -65,8 +68,22 @@ export class Watched<T> {
   trouble = $state.raw<Trouble | null>(null);
   isLoading = $state(false);
   private attempts = $state(0);
+  /** What `value` answers, and what is asked for now. */
+  private answers = $state("");
+  private readonly asked = $derived.by(() => {
+    const now = this.ask();
+    return now ? identity(now) : "";
+  });
 
-  /** `ask` is read as state; null asks for nothing, and forgets. Call while a component is made. */
+  /** Whether `value` is of an earlier ask: of another moment or picture than the page names. */
+  readonly isStale: boolean = $derived(this.value !== undefined && this.answers !== this.asked);
+  /** Whether the first answer to what is asked for is still on its way. */
+  readonly isWaiting: boolean = $derived(this.isLoading && (this.value === undefined || this.isStale));
+
+  /**
+   * `ask` is read as state; null asks for nothing, and forgets. What failed is tried again once the server is back.
+   * Call while a component is made.
+   */
   constructor(
     private readonly documents: Documents,
     private readonly ask: () => Ask | null,
@@ -78,6 +95,7 @@ export class Watched<T> {
     $effect(() => {
       void name;
       void this.attempts;
+      void connection.returns;
       const now = untrack(ask);
       if (!now) {
         this.value = undefined;
@@ -87,13 +105,13 @@ export class Watched<T> {
       }
       const known = documents.peek<T>(now);
       if (known !== undefined) {
-        this.take(known);
+        this.take(known, now);
         return;
       }
       const mine = new AbortController();
       this.isLoading = true;
       documents.load<T>(now, mine.signal).then(
-        (value) => !mine.signal.aborted && this.take(value),
+        (value) => !mine.signal.aborted && this.take(value, now),
         (error: unknown) => {
           if (mine.signal.aborted) return;
           this.trouble = troubleOf(error);
@@ -104,8 +122,9 @@ export class Watched<T> {
     });
   }
 
-  private take(value: T): void {
+  private take(value: T, ask: Ask): void {
     this.value = value;
+    this.answers = identity(ask);
     this.trouble = null;
     this.isLoading = false;
   }
@@ -119,4 +138,8 @@ export class Watched<T> {
     this.documents.forget(this.ask());
     this.attempts++;
   };
+}
+
+function identity(ask: Ask): string {
+  return Documents.name(ask.grows ? { ...ask, version: "" } : ask);
 }

@@ -1,7 +1,9 @@
 /** What is looked at: the moment, the picture, layer, head and token. All of it is in the address. */
+import { untrack } from "svelte";
+import { SvelteSet } from "svelte/reactivity";
 import type { DocumentSource } from "../documents";
 import type { UrlState } from "../state";
-import { Documents, Watched } from "./documents.svelte";
+import { Documents, Watched, type Ask } from "./documents.svelte";
 import { chosen, isLive, stops } from "./moments";
 import { MEAN, type Direction, type TokenGrid } from "./tokens";
 import type { AttentionSummary, Guess, Moment, Overview, Picture, Structure, Timeline } from "./types";
@@ -19,6 +21,11 @@ export class Inspection {
   readonly timeline: Watched<Timeline>;
   /** Counts the moments that came since the page was opened. */
   private arrivals = $state(0);
+  /** Counts the jumps to another view, after which the focus is led there. */
+  jumps = $state(0);
+  private readonly loaders = new SvelteSet<{ readonly isWaiting: boolean }>();
+  /** Whether what is shown is not yet that of the moment that is named. */
+  readonly isWaiting: boolean = $derived.by(() => [...this.loaders].some((loader) => loader.isWaiting));
 
   readonly view: ViewName = $derived.by(() => VIEWS.find((name) => name === this.state.get("view")) ?? "overview");
   private readonly chosen = $derived.by(() =>
@@ -40,6 +47,8 @@ export class Inspection {
   /** Whether another picture was asked for than a snapshot can show. */
   readonly isOtherImage: boolean = $derived(this.isSnapshot && this.asked !== null && this.asked !== this.image);
 
+  /** What the picture's numbers come from. */
+  readonly pictured: Watched<AttentionSummary> | Watched<Timeline> = $derived.by(() => (this.isSnapshot ? this.timeline : this.attention));
   readonly picture: Picture | null = $derived.by(() => (this.isSnapshot ? this.timeline.value?.image : this.attention.value?.image) ?? null);
   readonly prediction: Guess[] | null = $derived.by(() => (this.isSnapshot ? this.snapshot?.prediction : this.attention.value?.prediction) ?? null);
   readonly snapshot = $derived.by(() => (this.isSnapshot ? (this.timeline.value?.moments.find((m) => m.step === this.moment?.step) ?? null) : null));
@@ -77,14 +86,29 @@ export class Inspection {
     readonly state: UrlState,
   ) {
     this.documents = new Documents(source);
-    this.overview = new Watched(this.documents, () => ({ key: "overview", version: this.arrivals }));
-    this.structure = new Watched(this.documents, () => ({ key: "structure" }));
-    this.attention = new Watched(this.documents, () =>
+    this.overview = this.watch(() => ({ key: "overview", version: this.arrivals, grows: true }));
+    this.structure = this.watch(() => ({ key: "structure" }));
+    this.attention = this.watch(() =>
       this.overview.value && !this.isSnapshot && this.view !== "layers" ? { key: "attention", query: this.withImage, version: this.version } : null,
     );
-    this.timeline = new Watched(this.documents, () =>
-      this.isSnapshot && this.image && this.view !== "layers" ? { key: "timeline", query: { image: this.image }, version: this.arrivals } : null,
+    this.timeline = this.watch(() =>
+      this.isSnapshot && this.image && this.view !== "layers" ? { key: "timeline", query: { image: this.image }, version: this.arrivals, grows: true } : null,
     );
+  }
+
+  /** A document for as long as the component that is being made is there. */
+  watch<T>(ask: () => Ask | null): Watched<T> {
+    const made = new Watched<T>(this.documents, ask);
+    this.attend(made);
+    return made;
+  }
+
+  /** Counts in what a component loads, for those who wait until all is shown. */
+  attend(loader: { readonly isWaiting: boolean }): void {
+    $effect(() => {
+      untrack(() => this.loaders.add(loader));
+      return () => untrack(() => this.loaders.delete(loader));
+    });
   }
 
   get withImage(): Record<string, string> {
@@ -103,15 +127,22 @@ export class Inspection {
   }
 
   choose(
-    values: Partial<Record<"view" | "at" | "image" | "layer" | "head" | "token" | "direction", string | number | null>>,
+    values: Record<string, string | number | null>,
     options?: { push?: boolean },
   ): void {
     const texts = Object.entries(values).map(([name, value]) => [name, value === null || value === MEAN ? null : String(value)] as const);
     this.state.set(Object.fromEntries(texts), options);
   }
+
+  /** Leads the person elsewhere: to another view, or to where the control that was used is no more. */
+  jump(values: Record<string, string | number | null>): void {
+    this.choose(values, { push: true });
+    this.jumps++;
+  }
 }
 
-function whole(text: string | null, least: number, most: number): number | null {
+/** A whole number of an address. */
+export function whole(text: string | null, least: number, most: number): number | null {
   if (text === null || !/^\d+$/.test(text)) return null;
   const value = Number(text);
   return value >= least && value <= most ? value : null;

@@ -3,7 +3,7 @@
  * and from top to bottom inside a block; on a narrow screen from top to bottom everywhere. A module's inside lies in its
  * frame.
  */
-import { move, type Box, type Measure, type Part } from "./arrange";
+import { shifted, type Box, type Measure, type Part } from "./arrange";
 import { column } from "./column";
 import { IMAGE, RESULT, TOKENS, type Child, type Graph, type Unfolded } from "./graph";
 import { flopsText, stackName } from "./labels";
@@ -74,7 +74,7 @@ class Maker {
     const title = this.measure(stack ? stackName(stack, node) : node.name, "name") + this.measure(node.type, "small") + (stack ? 92 : 48);
     const width = Math.max(inside.width, Math.round(title));
     const shift = (width - inside.width) / 2;
-    const moved = move(inside, shift, 0);
+    const moved = shifted(inside, shift, 0);
     // The lines that end at the frame's sides reach them.
     for (const line of moved.lines)
       for (const point of line.points) point[0] = point[0] === shift ? 0 : point[0] === shift + inside.width ? width : point[0];

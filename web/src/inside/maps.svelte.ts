@@ -53,7 +53,8 @@ export class AttentionMaps {
   constructor(private readonly inspection: Inspection) {
     this.matrices = new Matrices(inspection.documents, () => {
       const summary = inspection.attention.value;
-      if (inspection.view !== "attention" || inspection.isSnapshot || !summary || summary.kind === "none" || summary.layers === 0) return null;
+      // The matrices go with the summary that is shown: while another is on its way, none are asked for.
+      if (inspection.view !== "attention" || inspection.isSnapshot || !summary || inspection.attention.isStale || summary.kind === "none" || summary.layers === 0) return null;
       const bytes = summary.heads.reduce((sum, heads) => sum + heads * summary.tokens * (summary.kind === "class" ? 1 : summary.tokens) * 2, 0);
       const query = inspection.withImage;
       return {

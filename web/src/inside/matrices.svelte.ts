@@ -1,4 +1,6 @@
 /** The attention matrices of a picture: the chosen layer first, the others after it while they are few enough. */
+import { untrack } from "svelte";
+import { connection } from "../connection.svelte";
 import { unpack, type Tensor } from "../documents";
 import { isAbort, troubleOf, type Ask, type Documents, type Trouble } from "./documents.svelte";
 import { windowsOf, type Windows } from "./windows";
@@ -52,6 +54,9 @@ export class Matrices {
         this.trouble = null;
       }
       if (!this.running) void this.load();
+    });
+    $effect(() => {
+      if (connection.returns > 0) untrack(this.retry);
     });
     $effect(() => () => this.running?.abort());
   }

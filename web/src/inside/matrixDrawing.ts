@@ -2,7 +2,7 @@
 import { token } from "./canvas";
 import { signedIndex, wantsDarkInk, type ColourMap } from "./colour";
 import { cellText } from "./numbers";
-import { cellCount, inSight, ticks, type Cut } from "./tiles";
+import { cellCount, inSight, wholeTicks, type Cut } from "./tiles";
 import type { Size, View } from "./viewport";
 
 export const MARGIN = { left: 64, top: 34, right: 2, bottom: 2 };
@@ -48,7 +48,7 @@ interface Axes {
 }
 
 export function drawAxes(context: CanvasRenderingContext2D, { view, stretch, plot, shape, parts, heads, headsOnColumns, canvas, words }: Axes): void {
-  const [ink, faint, accent] = [token(canvas, "--ink-3"), token(canvas, "--line"), token(canvas, "--accent")];
+  const [ink, faint, strong] = [token(canvas, "--ink-3"), token(canvas, "--line"), token(canvas, "--ink-2")];
   const font = token(canvas, "--font");
   const sight = inSight(view, plot, shape, stretch);
   const kx = view.k * stretch;
@@ -64,13 +64,13 @@ export function drawAxes(context: CanvasRenderingContext2D, { view, stretch, plo
 
   context.textAlign = "center";
   context.textBaseline = "bottom";
-  for (const at of ticks(sight.cols[0], sight.cols[1], (right - left) / 54)) {
+  for (const at of wholeTicks(sight.cols[0], sight.cols[1], (right - left) / 54)) {
     const x = view.x + (at + 0.5) * kx;
     if (x > left && x < right) context.fillText(String(at), x, top - 4);
   }
   context.textAlign = "right";
   context.textBaseline = "middle";
-  for (const at of ticks(sight.rows[0], sight.rows[1], (bottom - top) / 28)) {
+  for (const at of wholeTicks(sight.rows[0], sight.rows[1], (bottom - top) / 28)) {
     const y = view.y + (at + 0.5) * view.k;
     if (y > top && y < bottom) context.fillText(String(at), left - 5, y);
   }
@@ -81,9 +81,9 @@ export function drawAxes(context: CanvasRenderingContext2D, { view, stretch, plo
   context.textAlign = "right";
   context.fillText(words.out, left - 5, top - 32);
 
-  // Parts (queries, keys, values) beside the rows, heads as fine lines.
-  context.fillStyle = accent;
-  context.strokeStyle = accent;
+  // Parts (queries, keys, values) beside the rows, heads as fine lines: in ink, as blue and red stand for numbers here.
+  context.fillStyle = strong;
+  context.strokeStyle = strong;
   context.font = `600 12px ${font}`;
   context.textAlign = "center";
   context.textBaseline = "middle";
@@ -91,11 +91,11 @@ export function drawAxes(context: CanvasRenderingContext2D, { view, stretch, plo
     const [y0, y1] = [Math.max(top, view.y + from * view.k), Math.min(bottom, view.y + to * view.k)];
     if (y1 - y0 < 8) continue;
     context.lineWidth = 2;
-    line(context, left - 36, y0 + 1, left - 36, y1 - 1);
+    stroke(context, left - 36, y0 + 1, left - 36, y1 - 1);
     if (y1 - y0 > 16) context.fillText(name, left - 45, (y0 + y1) / 2);
     if (from > 0 && view.y + from * view.k > top) {
       context.lineWidth = 1;
-      line(context, left, view.y + from * view.k, right, view.y + from * view.k);
+      stroke(context, left, view.y + from * view.k, right, view.y + from * view.k);
     }
     if (heads && !headsOnColumns)
       headLines(
@@ -105,7 +105,7 @@ export function drawAxes(context: CanvasRenderingContext2D, { view, stretch, plo
         to,
         heads,
         [top, bottom],
-        (y) => line(context, left - 4, y, left + 6, y),
+        (y) => stroke(context, left - 4, y, left + 6, y),
       );
   }
   if (heads && headsOnColumns)
@@ -116,7 +116,7 @@ export function drawAxes(context: CanvasRenderingContext2D, { view, stretch, plo
       shape[1],
       heads,
       [left, right],
-      (x) => line(context, x, top - 4, x, top + 6),
+      (x) => stroke(context, x, top - 4, x, top + 6),
     );
   context.restore();
 }
@@ -139,7 +139,7 @@ function headLines(
   }
 }
 
-function line(context: CanvasRenderingContext2D, x0: number, y0: number, x1: number, y1: number): void {
+function stroke(context: CanvasRenderingContext2D, x0: number, y0: number, x1: number, y1: number): void {
   context.beginPath();
   context.moveTo(x0, y0);
   context.lineTo(x1, y1);

@@ -4,6 +4,7 @@ import type { Theme } from "../theme.svelte";
 import { Mosaic } from "./canvas";
 import { diverging, signedIndex } from "./colour";
 import { tensor } from "./embeddedSource";
+import { rangeOf } from "./numbers";
 import { cellCount, type Cut } from "./tiles";
 import type { Tile } from "./types";
 
@@ -14,7 +15,9 @@ export interface Shown extends Cut {
   high: Tensor;
   biases: Tensor | null;
   /** Where most cells end: the colour's scale where contrast is automatic. */
-  reach: { mean: number; extreme: number };
+  usual: { mean: number; extreme: number };
+  /** From the smallest to the largest cell. */
+  range: { mean: [number, number]; extreme: [number, number] };
   whole: number;
   mosaics: Map<string, Mosaic>;
 }
@@ -32,14 +35,15 @@ export function prepared(got: Tile): Shown {
     high,
     extreme,
     biases: got.biases ? tensor(got.biases) : null,
-    reach: { mean: reach(mean.values), extreme: reach(extreme) },
+    usual: { mean: usualSize(mean.values), extreme: usualSize(extreme) },
+    range: { mean: rangeOf(mean.values), extreme: rangeOf(extreme) },
     whole: got.scale,
     mosaics: new Map(),
   };
 }
 
 /** The size that 98.5 % of the cells stay below: single outliers do not wash out the rest. */
-function reach(values: ArrayLike<number>): number {
+function usualSize(values: ArrayLike<number>): number {
   const step = Math.max(1, Math.floor(values.length / 20_000));
   const sizes: number[] = [];
   for (let i = 0; i < values.length; i += step) sizes.push(Math.abs(values[i]!));

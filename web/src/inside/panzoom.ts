@@ -1,4 +1,8 @@
-/** Wheel, drag and pinch on an element, as changes of a view. */
+/**
+ * Wheel, drag and pinch on an element, as changes of a view.
+ *
+ * The page keeps what scrolls it: the wheel alone, unless the element has the focus, and one finger.
+ */
 import { wheelFactor, zoomAt, type Limits, type View } from "./viewport";
 
 const CLICK_PX = 4; // a pointer that moved less has clicked
@@ -26,11 +30,12 @@ export function panzoom(options: Options) {
 
     const wheel = (event: Event) => {
       const turn = event as WheelEvent;
+      if (!turn.ctrlKey && !turn.metaKey && !element.contains(document.activeElement)) return;
       const { k } = options.view();
       const limits = options.limits();
       const factor = wheelFactor(turn);
       if ((factor < 1 && k <= limits.smallest * 1.001) || (factor > 1 && k >= limits.largest * 0.999)) {
-        if (turn.ctrlKey) turn.preventDefault(); // a pinch would enlarge the whole page
+        if (turn.ctrlKey || turn.metaKey) turn.preventDefault(); // a pinch would enlarge the whole page
         return;
       }
       turn.preventDefault();
@@ -56,6 +61,10 @@ export function panzoom(options: Options) {
       const view = options.view();
       const other = [...pressed.entries()].find(([name]) => name !== id)?.[1];
       moved += Math.hypot(at.x - before.x, at.y - before.y);
+      if ((event as PointerEvent).pointerType === "touch" && !other) {
+        pressed.set(id, at);
+        return;
+      }
       if (moved > CLICK_PX && !element.hasPointerCapture(id)) element.setPointerCapture(id);
       if (other) {
         const [middle, old] = [midpoint(at, other), midpoint(before, other)];
@@ -73,9 +82,16 @@ export function panzoom(options: Options) {
       if (release.type === "pointerup" && moved <= CLICK_PX) options.click?.(x, y, release);
     };
 
+    // Two fingers are ours from the moment they lie there; later the browser has begun to scroll.
+    const touch = (event: Event) => {
+      if ((event as TouchEvent).touches.length > 1 && event.cancelable) event.preventDefault();
+    };
+
     const leave = () => options.hover?.(null);
     const listeners: [string, (event: Event) => void, AddEventListenerOptions?][] = [
       ["wheel", wheel, { passive: false }],
+      ["touchstart", touch, { passive: false }],
+      ["touchmove", touch, { passive: false }],
       ["pointerdown", down],
       ["pointermove", move],
       ["pointerup", up],

@@ -5,6 +5,9 @@ import type { Place, TokenGrid } from "./tokens";
 
 export type Overlay = "brightness" | "colour";
 const DARKEST = 0.88;
+/** Marks on a picture, which looks the same in both themes; each lies on a dark line. */
+export const ON_PICTURE = { chosen: "#6cb2ff", pointed: "#ffffff", object: "#ffc233", grid: "rgb(255 255 255 / 22%)" };
+const CASING = "rgb(0 0 0 / 75%)";
 
 /** Puts a map of `grid` into the mosaic: veils for brightness, colours otherwise. NaN is outside of what is looked at. */
 export function fillOverlay(mosaic: Mosaic, values: Float32Array, scale: number, overlay: Overlay, map: ColourMap): void {
@@ -20,7 +23,18 @@ export function fillOverlay(mosaic: Mosaic, values: Float32Array, scale: number,
   mosaic.done();
 }
 
-export function drawGrid(context: CanvasRenderingContext2D, grid: TokenGrid, side: number, colour: string): void {
+/** The edge of an object, wide enough to be followed by eye. */
+export function drawOutline(context: CanvasRenderingContext2D, outline: Path2D): void {
+  context.lineJoin = "round";
+  context.lineWidth = 4.5;
+  context.strokeStyle = CASING;
+  context.stroke(outline);
+  context.lineWidth = 2;
+  context.strokeStyle = ON_PICTURE.object;
+  context.stroke(outline);
+}
+
+export function drawGrid(context: CanvasRenderingContext2D, grid: TokenGrid, side: number): void {
   if (side / grid.cols < 12) return; // lines would be most of what is seen
   context.beginPath();
   for (let c = 1; c < grid.cols; c++) {
@@ -31,12 +45,12 @@ export function drawGrid(context: CanvasRenderingContext2D, grid: TokenGrid, sid
     context.moveTo(0, (side * r) / grid.rows);
     context.lineTo(side, (side * r) / grid.rows);
   }
-  context.strokeStyle = colour;
+  context.strokeStyle = ON_PICTURE.grid;
   context.lineWidth = 0.5;
   context.stroke();
 }
 
-/** A frame around a patch that is seen on any ground: light inside dark, or the accent. */
+/** A frame around a patch that is seen on any ground: light inside dark. */
 export function drawFrame(
   context: CanvasRenderingContext2D,
   place: Place,
@@ -48,7 +62,7 @@ export function drawFrame(
   const [w, h] = [side / grid.cols, side / grid.rows];
   const [x, y] = [place.col * w, place.row * h];
   context.lineWidth = 4;
-  context.strokeStyle = "rgb(0 0 0 / 70%)";
+  context.strokeStyle = CASING;
   context.setLineDash([]);
   context.strokeRect(x + 0.5, y + 0.5, w - 1, h - 1);
   context.lineWidth = 2;
@@ -67,22 +81,22 @@ export function outline(mask: ArrayLike<number>, [rows, cols]: [number, number],
     for (let c = 0; c < cols; c++) {
       if (!inside(r, c)) continue;
       const [x, y] = [c * w, r * h];
-      if (!inside(r - 1, c)) line(path, x, y, x + w, y);
-      if (!inside(r + 1, c)) line(path, x, y + h, x + w, y + h);
-      if (!inside(r, c - 1)) line(path, x, y, x, y + h);
-      if (!inside(r, c + 1)) line(path, x + w, y, x + w, y + h);
+      if (!inside(r - 1, c)) edge(path, x, y, x + w, y);
+      if (!inside(r + 1, c)) edge(path, x, y + h, x + w, y + h);
+      if (!inside(r, c - 1)) edge(path, x, y, x, y + h);
+      if (!inside(r, c + 1)) edge(path, x + w, y, x + w, y + h);
     }
   }
   return path;
 }
 
-function line(path: Path2D, x0: number, y0: number, x1: number, y1: number): void {
+function edge(path: Path2D, x0: number, y0: number, x1: number, y1: number): void {
   path.moveTo(x0, y0);
   path.lineTo(x1, y1);
 }
 
-/** A picture from its data address, once it is decoded. */
-export async function decoded(address: string): Promise<HTMLImageElement> {
+/** A picture from its data address, once it can be drawn. */
+export async function loadPicture(address: string): Promise<HTMLImageElement> {
   const picture = new Image();
   picture.src = address;
   await picture.decode();

@@ -1,4 +1,5 @@
 /** Which part of a weight matrix is in sight, and which part to ask for. World units are weights: x columns, y rows. */
+import { linearTicks } from "../charts/ticks";
 import type { Size, View } from "./viewport";
 
 export interface Span {
@@ -71,12 +72,7 @@ export function cellAt(tile: Cut, row: number, col: number): { at: number; rows:
   };
 }
 
-/** Places for about `count` numbers along an axis: steps of 1, 2 or 5 times a power of ten, never below 1. */
-export function ticks(from: number, to: number, count: number): number[] {
-  const rough = Math.max(1, (to - from) / Math.max(1, count));
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((f) => f * power).find((s) => s >= rough) ?? rough;
-  const found: number[] = [];
-  for (let at = Math.ceil(from / step) * step; at < to; at += step) found.push(at);
-  return found;
+/** Whole numbers for about `count` places along an axis. */
+export function wholeTicks(from: number, to: number, count: number): number[] {
+  return linearTicks(from, to, Math.min(count, to - from)).filter((at) => Number.isInteger(at) && at < to);
 }

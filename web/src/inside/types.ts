@@ -1,8 +1,7 @@
 /** The documents that Inside draws, as docs/dashboard.md describes them. */
+import type { WireNumber } from "../api";
 import type { Packed } from "../documents";
 
-/** A number as JSON can hold it. */
-export type Wire = number | "NaN" | "Infinity" | "-Infinity" | null;
 export type Kind = "global" | "window" | "channel" | "class" | "none";
 
 export interface Moment {
@@ -84,20 +83,20 @@ export interface LayerName {
 
 export interface Layer extends LayerName {
   parts: [string, number, number][];
-  mean: Wire;
-  std: Wire;
-  min: Wire;
-  max: Wire;
-  frobenius: Wire;
-  spectral: Wire;
-  effective_rank: Wire;
-  rank_share: Wire;
-  near_zero: Wire;
+  mean: WireNumber;
+  std: WireNumber;
+  min: WireNumber;
+  max: WireNumber;
+  frobenius: WireNumber;
+  spectral: WireNumber;
+  effective_rank: WireNumber;
+  rank_share: WireNumber;
+  near_zero: WireNumber;
   histogram: { edges: Packed; counts: Packed };
   /** null, as the spectral norm and the effective rank, where not known yet */
   singular_values: Packed | null;
   singular_count: number;
-  change: { relative_frobenius: Wire; cosine: Wire } | null;
+  change: { relative_frobenius: WireNumber; cosine: WireNumber } | null;
 }
 
 export interface Layers {
@@ -141,9 +140,9 @@ export interface Guess {
 }
 
 export interface Score {
-  rollout_auc: Wire;
-  rollout_mass: Wire;
-  object_share: Wire;
+  rollout_auc: WireNumber;
+  rollout_mass: WireNumber;
+  object_share: WireNumber;
 }
 
 export interface AttentionSummary {
@@ -185,7 +184,7 @@ export interface HeadsDocument {
   class_share_std: Packed | null;
   max_entropy: number;
   largest_distance: number;
-  score: { rollout_auc: Wire; object_share: Wire; count: number } | null;
+  score: { rollout_auc: WireNumber; object_share: WireNumber; count: number } | null;
 }
 
 export interface TimelineMoment {
@@ -220,9 +219,4 @@ export interface TimelineLayersMoment {
 export interface TimelineLayers {
   layers: LayerName[];
   moments: TimelineLayersMoment[];
-}
-
-/** A wire number as a number; null is NaN. */
-export function number(value: Wire | undefined): number {
-  return value === null || value === undefined ? NaN : Number(value);
 }
