@@ -255,10 +255,10 @@ def test_waiting_for_a_lock_ends_when_it_is_released(tmp_path: Path):
 
 
 def test_changes_are_told_once_whoever_made_them(tmp_path: Path):
-    from vitscope.storage.dialects import Changes
+    from vitscope.storage.changes import Changes
 
     database = Database.at(tmp_path / "v.db")
-    changes = Changes(database.engine)
+    changes = Changes(database)
     assert changes.seen()
     assert not changes.seen()
     with database.writing() as connection:

@@ -139,7 +139,7 @@ def test_what_the_dashboard_reads(url: str, tmp_path: Path):
     from vitscope.dashboard.run_table import RunTable
     from vitscope.metrics.columns import RunColumns
     from vitscope.storage import jobs
-    from vitscope.storage.dialects import Changes
+    from vitscope.storage.changes import Changes
     from vitscope.workflows.trash import delete_runs, restore_runs
 
     workspace = Workspace(tmp_path, url)
@@ -162,19 +162,19 @@ def test_what_the_dashboard_reads(url: str, tmp_path: Path):
     assert len(columns.events) == 2
     assert query.evaluations(database, [run.id]) == {run.id: [(1.0, 0.6)]}
     assert query.pace(database, run.id, 2).images_per_s == 300.0
-    assert Changes(database.engine).seen()
+    assert Changes(database).seen()
 
     table = RunTable(workspace)
     table.refresh()
-    before = table.version
+    before = table.now.version
     job = jobs.JobRow(run.id, socket.gethostname() + "x", 1, 0.5, 2, 0, 7.25)
     assert jobs.claim(database, job, None)
     assert jobs.get(database, run.id) == job
     list(delete_runs(workspace, [run.id]))
     table.refresh()
-    assert table.since(before).gone == [run.id]
+    assert table.now.since(before).gone == [run.id]
     list(restore_runs(workspace, ["r"]))
     table.refresh()
-    assert [row["is_job"] for row in table.since(before).rows] == [True]
+    assert [row["is_job"] for row in table.now.since(before).rows] == [True]
     list(delete_runs(workspace, [run.id], forever=True))
     assert jobs.get(database, run.id) is None
