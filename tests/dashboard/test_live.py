@@ -435,6 +435,8 @@ def test_a_database_that_others_write_to_for_long_keeps_nobody_waiting(server: S
     child = subprocess.Popen(["sleep", "1000"])
     row = jobs.JobRow(run.id, socket.gethostname(), child.pid, began_at(child.pid), 0, 0, time.time())
     assert jobs.claim(workspace.database, row, None)
+    with workspace.database.writing() as connection:
+        connection.exec_driver_sql(f"UPDATE vs_attempts SET pid = {child.pid}")
     with Client(server) as client, Stream(server) as stream:
         stream.next()
         other = sqlite3.connect(workspace.root / "vitscope.db", isolation_level=None)
