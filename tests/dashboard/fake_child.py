@@ -6,9 +6,10 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
-from vitscope.dashboard.child import Answers, Content, Refusal, as_json, serve
+from vitscope.dashboard.child import Answers, Content, Refusal, as_json, serve, stamp
 from vitscope.errors import Conflict, RequestError, WorkFailed
 
 
@@ -27,7 +28,11 @@ def answers(where: dict[str, Any]) -> Answers:
             raise RequestError("There is no such layer.")
         if request["key"] == "early":
             raise Conflict("It has no weights yet.")
-        return as_json({**request, "padding": "x" * 5_000, "made_at": time.time_ns()})
+        told: dict[str, Any] = {**request, "padding": "x" * 5_000, "made_at": time.time_ns()}
+        if "complete" in request["query"]:
+            told["is_complete"] = request["query"]["complete"] == "1"
+        files = [(path, stamp(Path(path))) for path in [request["query"].get("file")] if path is not None]
+        return as_json(told)._replace(files=files)
 
     def fail(request: dict[str, Any]) -> Content:
         kinds = {"request": RequestError, "conflict": Conflict, "failed": WorkFailed, "program": KeyError}

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.conftest import draw_folder
 from tests.trained import FRUITS, save_run, tiny_bundle
 from vitscope import config
-from vitscope.dashboard.answers import Answerer
+from vitscope.dashboard.answers import KEPT, Answerer
 from vitscope.dashboard.child import Refusal
 from vitscope.data.manifest import Manifest
 from vitscope.errors import Conflict, RequestError
@@ -132,3 +132,46 @@ def test_a_folder_of_the_runs_name_where_the_person_is_changes_nothing(
     answerer._views.clear()
     told = json.loads(answerer.document({"run": run.id, "key": "overview", "query": {}, "threads": 1}).data)
     assert told["model"]["classes"] == list(FRUITS)
+
+
+def test_the_pictures_are_put_in_order_once(run: Run, monkeypatch: pytest.MonkeyPatch):
+    answerer, asked = Answerer(run.workspace), []
+    real = Manifest.of_split
+    monkeypatch.setattr(Manifest, "of_split", lambda self, split: asked.append(split) or real(self, split))
+    for offset in range(4):
+        for split in ("test", "train"):
+            told = json.loads(answerer.images({"run": run.id, "split": split, "offset": offset, "limit": 1}).data)
+            assert [image["split"] for image in told["images"]] == [split]
+    assert sorted(asked) == ["test", "train"]
+
+
+def test_the_models_of_few_runs_are_kept_in_memory(tmp_path: Path):
+    workspace = Workspace(tmp_path / "ws")
+    pictures = draw_folder(tmp_path / "pictures", dict.fromkeys(FRUITS, 6))
+    made = [save_run(workspace, tiny_bundle(), pictures, name=f"run {i}") for i in range(KEPT + 2)]
+    answerer = Answerer(workspace)
+    for one in [*made[:KEPT], made[0], *made[KEPT:]]:  # the first is used again, so it stays longer
+        answerer.document({"run": one.id, "key": "filters", "query": {}, "threads": 1})
+        answerer.images({"run": one.id, "split": "test", "offset": 0, "limit": 1})
+    expected = [one.id for one in (made[2], made[0], *made[KEPT:])][-KEPT:]
+    assert list(answerer._views) == expected
+    assert list(answerer._pictures) == expected
+
+
+@pytest.mark.parametrize("key", ["attention", "attention/0", "heads"])
+def test_a_picture_that_is_another_by_now_is_seen_as_it_is(tmp_path: Path, key: str):
+    """On the disk, while its model stays in memory."""
+    pictures = draw_folder(tmp_path / "pictures", dict.fromkeys(FRUITS, 6))
+    run = save_run(Workspace(tmp_path / "ws"), tiny_bundle(), pictures)
+    sample = Manifest.load(run.folder / "manifest.parquet").of_split("train").sample(0)
+    query = {"split": "train", "count": "256"} if key == "heads" else {"image": f"sample:{sample.sample_id}"}
+    asked = {"run": run.id, "key": key, "query": query, "threads": 1}
+    answerer = Answerer(run.workspace)
+    before = answerer.document(asked)
+    assert str(sample.path.resolve()) in dict(before.files)
+    assert answerer.document(asked) == before
+    Image.fromarray(np.random.default_rng(1).integers(0, 255, (30, 30, 3), dtype=np.uint8)).save(sample.path)
+    after = answerer.document(asked)
+    assert after.data != before.data
+    assert dict(after.files) != dict(before.files)
+    assert after.data == Answerer(run.workspace).document(asked).data

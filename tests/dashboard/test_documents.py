@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -59,6 +60,9 @@ def test_one_that_is_known_is_not_sent_again(client: TestClient, workspace: Work
     assert first.headers["etag"].startswith('W/"')
     again = client.get(f"/api/runs/{run.id}/inside/structure", headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+    other = client.get(f"/api/runs/{run.id}/inside/filters", headers={"if-none-match": first.headers["etag"]})
+    assert other.status_code == 200  # another one is another
+    assert other.headers["etag"] != first.headers["etag"]
 
 
 def test_it_is_computed_once_until_the_run_goes_on(client: TestClient, workspace: Workspace):
@@ -161,6 +165,171 @@ def test_one_of_many_may_leave_and_when_all_have_left_nothing_is_computed(worksp
     run_with_worker(work)
 
 
+def test_what_is_being_computed_is_finished_and_kept_though_all_have_left(workspace: Workspace):
+    run = make_run(workspace)
+
+    async def work(worker: Worker) -> None:
+        documents = Documents(workspace, worker, lambda: 1)
+        await worker.ask(ask="echo")
+        query = {"sleep": "0.6"}
+        first = asyncio.ensure_future(documents.get(run.id, "layers", query))
+        await asyncio.sleep(0.3)
+        first.cancel()
+        await asyncio.sleep(0.05)
+        began = time.time_ns()
+        again = await documents.get(run.id, "layers", query)  # a page that is loaded again
+        assert again.json["made_at"] - began < 0.55e9  # joined, not begun anew
+        gone = asyncio.ensure_future(documents.get(run.id, "heads", query))
+        await asyncio.sleep(0.3)
+        gone.cancel()
+        await asyncio.sleep(1.0)
+        assert documents._asked == {}
+        began = time.monotonic()
+        await documents.get(run.id, "heads", query)
+        assert time.monotonic() - began < 0.5
+
+    run_with_worker(work)
+
+
+def test_who_asks_in_the_moment_in_which_the_last_one_leaves_is_answered(workspace: Workspace):
+    """A page that is loaded again: its answer is not the cancellation of the one before."""
+    run = make_run(workspace)
+
+    async def work(worker: Worker) -> None:
+        documents = Documents(workspace, worker, lambda: 1)
+        await worker.ask(ask="echo")
+        documents._find = lambda *asked: ("name", None)  # type: ignore[method-assign]
+        busy = asyncio.ensure_future(worker.ask(ask="sleep", seconds=0.5))
+        await asyncio.sleep(0.05)
+        first = asyncio.ensure_future(documents.get(run.id, "layers", {}))
+        await asyncio.sleep(0.1)
+        table = documents._asked["name"]
+        first.cancel()
+        second = asyncio.ensure_future(documents.get(run.id, "layers", {}))
+        await asyncio.wait([first])
+        assert documents._asked.get("name") is not table  # nobody can join what is being cancelled
+        assert (await asyncio.wait_for(second, 10)).status == 200
+        await busy
+        assert documents._asked == {}
+
+    run_with_worker(work)
+
+
+def test_a_picture_that_is_another_by_now_is_looked_at_anew(workspace: Workspace, tmp_path: Path):
+    run = make_run(workspace)
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(b"one")
+
+    async def work(worker: Worker) -> None:
+        documents = Documents(workspace, worker, lambda: 1)
+        query = {"image": "sample:0123456789abcdef", "file": str(picture)}
+        first = await documents.get(run.id, "attention", query)
+        assert await documents.get(run.id, "attention", query) == first._replace(files=())
+        picture.write_bytes(b"another")
+        second = await documents.get(run.id, "attention", query)
+        assert second.json["made_at"] != first.json["made_at"]
+        picture.unlink()
+        assert (await documents.get(run.id, "attention", query)).json["made_at"] != second.json["made_at"]
+
+    run_with_worker(work)
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "snapshots", "manifest.parquet", "config.yaml"])
+def test_every_file_that_a_document_is_made_of_counts(workspace: Workspace, name: str):
+    run = make_run(workspace)
+    documents = Documents(workspace, Worker({}), lambda: 1)
+    file = workspace.run_folder(run.id) / name
+    names = [documents._name(run.id, "layers", {})]
+    file.mkdir() if not file.suffix else file.write_text("first")
+    names.append(documents._name(run.id, "layers", {}))
+    os.utime(file, (5, 5))
+    names.append(documents._name(run.id, "layers", {}))
+    assert len(set(names)) == 3
+
+
+@pytest.mark.parametrize("link", ["best", "last"])
+def test_where_best_and_last_point_to_counts(workspace: Workspace, link: str):
+    run = make_run(workspace)
+    documents = Documents(workspace, Worker({}), lambda: 1)
+    folder = workspace.run_folder(run.id) / "checkpoints"
+    folder.mkdir()
+    names = []
+    for target in ("step-1", "step-2", "step-1"):
+        (folder / link).unlink(missing_ok=True)
+        (folder / link).symlink_to(target)
+        os.utime(folder / link, (5, 5), follow_symlinks=False)
+        os.utime(folder, (5, 5))
+        names.append(documents._name(run.id, "layers", {}))
+    assert names[0] == names[2] != names[1]
+
+
+def test_the_program_and_its_libraries_count(monkeypatch: pytest.MonkeyPatch):
+    from importlib import metadata
+
+    from vitscope.dashboard.documents import program
+
+    before = program()
+    told = dict(entry.split() for entry in before[2:])
+    assert {name: told[name] for name in ("torch", "timm", "numpy", "pillow")} == {
+        name: metadata.version(name) for name in ("torch", "timm", "numpy", "pillow")
+    }
+    real = metadata.version
+    for change in (
+        lambda: monkeypatch.setattr(metadata, "version", lambda name: "9" if name == "timm" else real(name)),
+        lambda: monkeypatch.setattr("vitscope._version.__version__", "0.0.test"),
+    ):
+        change()
+        assert program.__wrapped__() != before
+        monkeypatch.undo()
+    import vitscope
+
+    source = Path(vitscope.__file__).with_name("data") / "draw.py"  # any of its files: none has to be on a list
+    changed = source.stat().st_mtime_ns, source.stat().st_atime_ns
+    try:
+        os.utime(source, (4e9, 4e9))
+        assert program.__wrapped__() != before
+    finally:
+        os.utime(source, ns=(changed[1], changed[0]))
+
+
+def test_a_part_of_a_document_is_not_kept(workspace: Workspace):
+    run = make_run(workspace)
+
+    async def work(worker: Worker) -> None:
+        documents = Documents(workspace, worker, lambda: 1)
+        for query, is_kept in (({"partial": "1", "complete": "0"}, False), ({"partial": "1", "complete": "1"}, True)):
+            first, second = [await documents.get(run.id, "layers", query) for _ in range(2)]
+            assert (first.json["made_at"] == second.json["made_at"]) is is_kept
+
+    run_with_worker(work)
+
+
+def test_large_answers_are_unpacked_and_summed_beside_the_event_loop(
+    client: TestClient, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+):
+    run = make_run(workspace)
+    on_loop: list[bool] = []
+
+    def spy(real: Any) -> Any:
+        def told(*arguments: Any, **more: Any) -> Any:
+            try:
+                asyncio.get_running_loop()
+                on_loop.append(True)
+            except RuntimeError:
+                on_loop.append(False)
+            return real(*arguments, **more)
+
+        return told
+
+    monkeypatch.setattr(gzip, "decompress", spy(gzip.decompress))
+    monkeypatch.setattr(hashlib, "blake2b", spy(hashlib.blake2b))
+    plain = {"accept-encoding": "identity"}
+    path = f"/api/runs/{run.id}/inside/layers?partial=1&complete=0"
+    assert client.get(path, headers=plain).json()["is_complete"] is False
+    assert len(on_loop) >= 4
+    assert not any(on_loop)
+
+
 def test_too_many_are_told_when_to_come_again(workspace: Workspace, fake: None):
     """Over HTTP: those who are served are served, the others told at once."""
     run = make_run(workspace)
@@ -230,7 +399,7 @@ def test_what_is_kept_is_what_was_sent(client: TestClient, workspace: Workspace)
     run = make_run(workspace)
     body = client.get(f"/api/runs/{run.id}/inside/layers").content
     (file,) = (workspace.cache_folder / "inside").iterdir()
-    assert gzip.decompress(file.read_bytes()) == body
+    assert gzip.decompress(file.read_bytes().partition(b"\n")[2]) == body
 
 
 def run_with_worker(work: Any) -> None:

@@ -120,6 +120,50 @@ def test_fault_77_a_job_that_died_is_failed_in_the_next_list(client: TestClient,
     assert client.post(f"/api/runs/{run.id}/resume").status_code == 202
 
 
+def dead_job(workspace: Workspace) -> str:
+    run = make_run(workspace, status="running")
+    (workspace.run_folder(run.id) / "run.lock").touch()
+    jobs.claim(workspace.database, jobs.JobRow(run.id, socket.gethostname(), os.getpid(), 0.5, 0, 0, time.time()), None)
+    return run.id
+
+
+def test_a_job_whose_end_cannot_be_written_down_does_not_close_the_dashboard(
+    client: TestClient, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    from vitscope.errors import WorkFailed
+    from vitscope.storage.database import Database
+
+    run_id = dead_job(workspace)
+
+    def full(_: Database) -> None:
+        raise WorkFailed("the database cannot grow: the disk is full.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Database, "writing", full)
+        for path in ("/api/runs", f"/api/runs/{run_id}", f"/api/runs/{run_id}/inside/layers", "/api/runs"):
+            assert client.get(path).status_code == 200, path
+        assert client.get("/api/runs").json()["runs"][0]["status"] == "interrupted"
+    assert caplog.text.count("the disk is full") == 1  # told once
+    assert client.get("/api/runs").json()["runs"][0]["status"] == "failed"
+
+
+def test_who_only_looks_writes_nothing_down(workspace: Workspace):
+    run_id = dead_job(workspace)
+    with asking(workspace, read_only=True) as client:
+        before = dump(workspace)
+        assert client.get("/api/runs").json()["runs"][0]["status"] == "interrupted"
+        assert client.get(f"/api/runs/{run_id}").json()["status"] == "interrupted"
+        time.sleep(0.3)
+        assert dump(workspace) == before
+
+
+def dump(workspace: Workspace) -> list[str]:
+    import sqlite3
+
+    with sqlite3.connect(workspace.root / "vitscope.db") as plain:
+        return list(plain.iterdump())
+
+
 def test_fault_76_a_job_outlives_the_server_and_is_found_by_the_next(
     workspace: Workspace, pictures: Path, tiny: dict[str, Any]
 ):

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import math
 import socket
+import sqlite3
+import subprocess
 import threading
 import time
 from typing import Any
@@ -18,8 +20,9 @@ from vitscope.dashboard import live as live_module
 from vitscope.dashboard import stream as stream_module
 from vitscope.dashboard.server import Server
 from vitscope.metrics import query
-from vitscope.storage import runs
+from vitscope.storage import jobs, runs
 from vitscope.storage.workspace import Workspace
+from vitscope.workflows.processes import began_at
 
 
 class Page:
@@ -398,6 +401,98 @@ def test_a_database_that_cannot_be_read_for_a_while_is_survived(
         monkeypatch.setattr(table, "look", real)
         runs.update_run(workspace.database, run.id, name="again")
         assert stream.until("runs").data["runs"][0]["name"] == "again"
+
+
+def test_whatever_goes_wrong_while_looking_pages_go_on_when_it_is_over(
+    server: Server, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """As where the database's server is stopped: nothing can be connected, and the connections that were are broken."""
+    from sqlalchemy import Engine
+    from sqlalchemy.exc import OperationalError
+
+    monkeypatch.setattr(live_module, "POLL_AGAIN_S", 0.05)
+    run = make_run(workspace, status="running")
+    with Stream(server, f"/api/live?run={run.id}") as stream:
+        stream.next()
+
+        def refused(*_: object, **__: object) -> None:
+            raise OperationalError("SELECT 1", {}, Exception("connection refused"))
+
+        with monkeypatch.context() as gone:
+            gone.setattr(Engine, "connect", refused)
+            workspace.database.engine.dispose()
+            server.app.state.parts.hub._changes.close()
+            wait_until(lambda: "connection refused" in caplog.text)
+            time.sleep(0.3)
+            assert caplog.text.count("The dashboard tries again.") == 1
+        record(workspace, run.id, 1, range(21, 23))
+        assert stream.until("points").data["series"]["train/loss"]["step"] == [21, 22]
+
+
+def test_a_database_that_others_write_to_for_long_keeps_nobody_waiting(server: Server, workspace: Workspace):
+    """And a job died meanwhile, which is to be written down: that waits, nothing else does."""
+    run = make_run(workspace, status="running")
+    child = subprocess.Popen(["sleep", "1000"])
+    row = jobs.JobRow(run.id, socket.gethostname(), child.pid, began_at(child.pid), 0, 0, time.time())
+    assert jobs.claim(workspace.database, row, None)
+    with workspace.database.writing() as connection:
+        connection.exec_driver_sql(f"UPDATE vs_attempts SET pid = {child.pid}")
+    with Client(server) as client, Stream(server) as stream:
+        stream.next()
+        other = sqlite3.connect(workspace.root / "vitscope.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        child.kill()
+        child.wait()
+        time.sleep(1.2)  # somebody has looked
+        for path in ("/api/session", "/api/runs", f"/api/runs/{run.id}", "/api/session"):
+            began = time.monotonic()
+            assert client.get(path).status_code == 200
+            assert time.monotonic() - began < 4, path
+        with Stream(server) as late:
+            began = time.monotonic()
+            assert late.next(4).name == "runs"
+        other.execute("ROLLBACK")
+        other.close()
+        while not any(told["status"] == "failed" for told in stream.until("runs").data["runs"]):
+            pass
+    assert jobs.get(workspace.database, run.id).ended_at is not None  # type: ignore[union-attr]
+
+
+def test_what_is_told_waits_for_nobody_who_reads(server: Server, workspace: Workspace):
+    """A table that is being read anew, for as long as it takes, is told from as it was."""
+    make_run(workspace)
+    table = server.app.state.parts.table
+    table.refresh()
+    with table._lock:
+        assert len(table.now.rows()) == 1
+        assert table.now.since(table.now.version) == ([], [], False)
+
+
+def test_work_of_one_kind_does_not_wait_for_other_work(workspace: Workspace):
+    """Threads that everything shares may all be stuck."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from vitscope.dashboard.parts import Parts
+    from vitscope.dashboard.security import Access
+
+    make_run(workspace)
+
+    async def work() -> None:
+        release = threading.Event()
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        stuck = loop.run_in_executor(None, release.wait)
+        parts = Parts(workspace, Access("t" * 40))
+        try:
+            async with asyncio.timeout(20), parts.hub.listen(None) as listener:
+                assert (await parts.hub.tell(listener, live_module.Cursor())).data
+                assert parts.hub.is_looking
+        finally:
+            release.set()
+            await stuck
+            await parts.close()
+
+    asyncio.run(work())
 
 
 def test_from_the_record_to_the_page_in_less_than_half_a_second(server: Server, workspace: Workspace):

@@ -125,6 +125,20 @@ def test_a_code_for_one_use_is_good_for_one_use(monkeypatch: pytest.MonkeyPatch)
     assert not access.redeem(second)
 
 
+@pytest.mark.parametrize("first", ["known", "bearer", "unknown"])
+def test_whoever_opens_an_address_that_is_good_once_uses_it_up(workspace: Workspace, first: str):
+    """Known already or not: it was on a command line, which everybody on the machine can read."""
+    access = Access(TOKEN)
+    headers = {"known": {"cookie": f"vitscope-8420={TOKEN}"}, "bearer": BEARER, "unknown": {}}[first]
+    with asking(workspace, headers={}, access=access) as client:
+        path = f"/?token={access.once()}"
+        assert client.get(path, headers=headers).status_code == 303
+        client.cookies.clear()
+        again = client.get(path)
+        assert again.status_code == 401
+        assert "set-cookie" not in again.headers
+
+
 # ---------------------------------------------------------------------------------------------- foreign hosts and pages
 
 

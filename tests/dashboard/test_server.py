@@ -17,7 +17,8 @@ import httpx2
 import pytest
 
 from tests.dashboard.conftest import BEARER, TOKEN, Stream, make_run, serve, wait_until
-from vitscope.cli import browser
+from vitscope.cli import beside, browser
+from vitscope.dashboard import connections
 from vitscope.dashboard.server import Server, is_loopback, listen, own_address, serving
 from vitscope.dashboard.token import FILE
 from vitscope.errors import RequestError
@@ -238,3 +239,71 @@ def test_the_server_loads_neither_torch_nor_pandas():
     code += "('torch', 'timm', 'pandas', 'pyarrow', 'matplotlib', 'sklearn', 'PIL') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+# ---------------------------------------------------------------------------------------------- connections
+
+
+def test_fault_74_heads_that_do_not_come_are_not_waited_for(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
+    """From a first byte or none, on a new connection or a further request on an old one; who is served is not cut."""
+    monkeypatch.setattr(connections, "HEAD_S", 0.5)
+    half = b"GET /api/session HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    with serve(workspace) as server, Stream(server) as stream:
+        stream.next()
+        opened = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(30)]
+        for i, one in enumerate(opened):
+            if i % 3 == 1:
+                one.sendall(half)
+            elif i % 3 == 2:
+                one.sendall(half + b"\r\n")
+                assert b" 401 " in one.recv(4_000)
+                one.sendall(half)
+        for one in opened:
+            wait_until(lambda one=one: one.recv(4_000) == b"", 10)
+            one.close()
+        make_run(workspace)
+        assert stream.until("runs").data["runs"]  # still there, though it has long been open
+        wait_until(lambda: len(server._uvicorn.server_state.connections) == 1)  # type: ignore[union-attr]
+
+
+def test_there_are_only_so_many_connections(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 3)
+    with serve(workspace) as server:
+        opened = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(6)]
+        wait_until(lambda: len(server._uvicorn.server_state.connections) == 3)  # type: ignore[union-attr]
+        for one in opened:
+            one.close()
+        wait_until(lambda: len(server._uvicorn.server_state.connections) == 0)  # type: ignore[union-attr]
+        assert httpx2.get(f"{server.root}/api/session", headers=BEARER, timeout=30).status_code == 200
+
+
+# ---------------------------------------------------------------------------------------------- beside a command
+
+
+def test_a_dashboard_beside_that_cannot_start_says_why(tmp_path: Path):
+    (tmp_path / "vitscope.db").write_text("no database")
+    with beside.dashboard(str(tmp_path), None) as told:
+        assert isinstance(told, str)
+        assert "vitscope.db" in told
+
+
+def break_off(*_: object) -> None:
+    os._exit(7)
+
+
+def fail(_: object, __: object, pipe: object) -> None:
+    import vitscope.dashboard.server as server
+
+    server.Server = None  # type: ignore[misc, assignment]  # something that nobody foresaw
+    beside._serve(None, None, pipe)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("how", "words"), [(break_off, "exit code 7"), (fail, "TypeError")])
+def test_a_dashboard_beside_that_dies_is_not_said_to_be_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: object, words: str
+):
+    monkeypatch.setattr(beside, "_serve", how)
+    with beside.dashboard(str(tmp_path), None) as told:
+        assert isinstance(told, str)
+        assert words in told
+        assert "in time" not in told

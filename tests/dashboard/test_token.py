@@ -75,3 +75,20 @@ def test_where_nothing_can_be_written_it_is_in_memory(workspace: Workspace, tmp_
     (tmp_path / "new").write_text("")
     assert kept_token(workspace) != kept_token(workspace)
     assert [file.name for file in tmp_path.iterdir()] == ["new"]
+
+
+def test_servers_that_start_together_have_one_token(tmp_path: Path):
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Barrier
+
+    for round_ in range(10):
+        workspace, together = Workspace(tmp_path / str(round_)), Barrier(6)
+
+        def start(workspace: Workspace = workspace, together: Barrier = together) -> str:
+            together.wait(10)
+            return kept_token(workspace)
+
+        with ThreadPoolExecutor(6) as pool:
+            tokens = {found.result() for found in [pool.submit(start) for _ in range(6)]}
+        assert tokens == {(workspace.root / FILE).read_text().strip()}
+        assert [file.name for file in workspace.root.iterdir()] == [FILE]

@@ -195,3 +195,31 @@ def test_no_other_request_brings_much(workspace: Workspace):
             answer = answer_to(sent)
         assert b"413" in answer
         assert b"1 MB at most" in answer
+
+
+def test_fault_74_a_picture_that_never_comes_is_told_so(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
+    from vitscope.dashboard.routes import images
+
+    monkeypatch.setattr(images, "UPLOAD_S", 0.3)
+    with serve(workspace) as server:
+        head = f"POST /api/images HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n"
+        with socket.create_connection(("127.0.0.1", server.port), 10) as sent:
+            sent.sendall((head + "Content-Length: 1000\r\n\r\n").encode() + b"x" * 100)
+            answer = answer_to(sent)
+        assert b" 408 " in answer
+        assert b"did not arrive" in answer
+        assert list((workspace.cache_folder / "uploads").iterdir()) == []
+
+
+def test_a_body_where_none_belongs_may_not_be_large_either(workspace: Workspace):
+    """Of a request that is watched for its client to leave while it is answered."""
+    run = make_run(workspace)
+    with serve(workspace) as server:
+        head = f"GET /api/runs/{run.id}/images HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n"
+        with socket.create_connection(("127.0.0.1", server.port), 20) as sent:
+            sent.sendall((head + "Transfer-Encoding: chunked\r\n\r\n").encode())
+            for _ in range(20):
+                sent.sendall(b"10000\r\n" + b" " * 65_536 + b"\r\n")
+            answer = answer_to(sent)
+        assert b" 413 " in answer
+        assert b"1 MB at most" in answer

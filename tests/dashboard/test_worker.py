@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -70,12 +71,35 @@ def test_it_ends_when_the_dashboard_is_killed(tmp_path: Path):
         "    print((await worker.ask(ask='echo')).json['pid'], flush=True)\n"
         "    os.kill(os.getpid(), 9)\nasyncio.run(main())"
     )
-    import subprocess
-
     done = subprocess.run([sys.executable, "-c", code, *FAKE], capture_output=True, text=True, timeout=60)
     pid = int(done.stdout)
     psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=20)
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_it_ends_soon_when_the_dashboard_is_killed_while_it_computes(tmp_path: Path):
+    """It does not see the end of its input then."""
+    code = (
+        "import asyncio, os, sys\nfrom vitscope.dashboard.worker import Worker\n"
+        "async def main():\n    worker = Worker({}, sys.argv[1:])\n"
+        "    print((await worker.ask(ask='echo')).json['pid'], flush=True)\n"
+        "    task = asyncio.ensure_future(worker.ask(ask='sleep', seconds=60))\n"
+        "    await asyncio.sleep(0.3)\n    os.kill(os.getpid(), 9)\nasyncio.run(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *FAKE], stdout=subprocess.PIPE, text=True, timeout=60)
+    pid = int(done.stdout)
+    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=20)
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_an_answer_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch):
+    from vitscope.dashboard import child
+
+    monkeypatch.setattr(child, "MOST_BYTES", 10)
+    status, content = child._answer({"x": lambda _: child.Content("text/plain", b"12345678901")}, {"ask": "x"})
+    assert status == 413
+    assert b"MB at most" in content.data
+    assert child._answer({"x": lambda _: child.Content("text/plain", b"1234567890")}, {"ask": "x"})[0] == 200
 
 
 def test_json_is_compressed_there_and_other_bytes_come_as_they_are():

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from vitscope.storage import artifacts
 from vitscope.storage.artifacts import files_below, new_folder, point, pointed, write_atomically
 
 
@@ -105,3 +108,56 @@ def test_files_below_that_go_away_meanwhile_are_not_there(tmp_path: Path, monkey
 
     monkeypatch.setattr("os.scandir", a_folder_goes)
     assert files_below(tmp_path) == {"second/b": 1}
+
+
+def test_a_link_that_is_moved_on_while_it_is_read_is_read_again(tmp_path: Path):
+    """As `best` is, each time training finds a better one: new folder, link, old folder gone."""
+    first = tmp_path / "step-0"
+    first.mkdir()
+    point(tmp_path / "best", first)
+    done = threading.Event()
+
+    def train() -> None:
+        old, step = first, 0
+        while not done.is_set():
+            step += 1
+            new = tmp_path / f"step-{step}"
+            new.mkdir()
+            point(tmp_path / "best", new)
+            old.rmdir()
+            old = new
+
+    trainer = threading.Thread(target=train)
+    trainer.start()
+    try:
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            assert pointed(tmp_path / "best") is not None
+    finally:
+        done.set()
+        trainer.join()
+
+
+def test_the_old_target_going_between_two_looks_is_no_missing_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    old, new = tmp_path / "old", tmp_path / "new"
+    new.mkdir()
+    point(tmp_path / "best", new)
+    seen = [old]
+    real = artifacts._target
+    monkeypatch.setattr(artifacts, "_target", lambda link: seen.pop() if seen else real(link))
+    assert pointed(tmp_path / "best") == new
+
+
+def test_two_containers_of_one_number_do_not_touch_each_others_unfinished_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """In each the process is number 1."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    with artifacts.new_folder(tmp_path / "made") as one:
+        (one / "file").write_text("one")
+        with pytest.raises(RuntimeError), artifacts.new_folder(tmp_path / "made") as other:
+            (other / "file").write_text("other")
+            raise RuntimeError
+        assert (one / "file").read_text() == "one"
+    assert (tmp_path / "made" / "file").read_text() == "one"
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]

@@ -255,10 +255,10 @@ def test_waiting_for_a_lock_ends_when_it_is_released(tmp_path: Path):
 
 
 def test_changes_are_told_once_whoever_made_them(tmp_path: Path):
-    from vitscope.storage.dialects import Changes
+    from vitscope.storage.changes import Changes
 
     database = Database.at(tmp_path / "v.db")
-    changes = Changes(database.engine)
+    changes = Changes(database)
     assert changes.seen()
     assert not changes.seen()
     with database.writing() as connection:
@@ -271,4 +271,29 @@ def test_changes_are_told_once_whoever_made_them(tmp_path: Path):
     with sqlite3.connect(tmp_path / "v.db") as plain:
         plain.execute("UPDATE vs_runs SET step = 5")
     assert changes.seen()
+    changes.close()
+
+
+def test_changes_that_cannot_be_asked_for_are_told_in_words_and_can_be_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from sqlalchemy import Engine
+    from sqlalchemy.exc import OperationalError
+
+    from vitscope.storage.changes import Changes
+
+    database = Database.at(tmp_path / "v.db")
+
+    def broken(*_: object) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorname = "SQLITE_IOERR"
+        raise OperationalError("SELECT 1", {}, error)
+
+    changes = Changes(database)
+    with monkeypatch.context() as gone:
+        gone.setattr(Engine, "connect", broken)
+        with pytest.raises(WorkFailed, match="the disk reports an error"):
+            changes.seen()
+    assert changes.seen()
+    changes.close()
     changes.close()

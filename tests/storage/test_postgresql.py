@@ -139,7 +139,7 @@ def test_what_the_dashboard_reads(url: str, tmp_path: Path):
     from vitscope.dashboard.run_table import RunTable
     from vitscope.metrics.columns import RunColumns
     from vitscope.storage import jobs
-    from vitscope.storage.dialects import Changes
+    from vitscope.storage.changes import Changes
     from vitscope.workflows.trash import delete_runs, restore_runs
 
     workspace = Workspace(tmp_path, url)
@@ -162,19 +162,47 @@ def test_what_the_dashboard_reads(url: str, tmp_path: Path):
     assert len(columns.events) == 2
     assert query.evaluations(database, [run.id]) == {run.id: [(1.0, 0.6)]}
     assert query.pace(database, run.id, 2).images_per_s == 300.0
-    assert Changes(database.engine).seen()
+    assert Changes(database).seen()
 
     table = RunTable(workspace)
     table.refresh()
-    before = table.version
+    before = table.now.version
     job = jobs.JobRow(run.id, socket.gethostname() + "x", 1, 0.5, 2, 0, 7.25)
     assert jobs.claim(database, job, None)
     assert jobs.get(database, run.id) == job
     list(delete_runs(workspace, [run.id]))
     table.refresh()
-    assert table.since(before).gone == [run.id]
+    assert table.now.since(before).gone == [run.id]
     list(restore_runs(workspace, ["r"]))
     table.refresh()
-    assert [row["is_job"] for row in table.since(before).rows] == [True]
+    assert [row["is_job"] for row in table.now.since(before).rows] == [True]
     list(delete_runs(workspace, [run.id], forever=True))
     assert jobs.get(database, run.id) is None
+
+
+@needs_server
+def test_fault_54_a_server_that_is_away_for_a_while_is_survived_by_open_pages(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """As a restart is seen by its clients: every connection is cut, and for a while none can be made."""
+    from tests.dashboard.conftest import Stream, make_run, record, serve, wait_until
+    from vitscope.dashboard import live
+
+    monkeypatch.setattr(live, "POLL_AGAIN_S", 0.1)
+    workspace = Workspace(tmp_path, url)
+    run = make_run(workspace, status="running")
+    assert SERVER is not None
+    admin = create_engine(make_url(SERVER).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    name = make_url(url).database
+    with serve(workspace) as server, Stream(server, f"/api/live?run={run.id}") as stream:
+        stream.next()
+        with admin.connect() as connection:
+            connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+            connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"))
+            wait_until(lambda: "The dashboard tries again." in caplog.text)
+            assert server.app.state.parts.hub.is_looking
+            connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
+        record(workspace, run.id, 1, range(21, 24))
+        assert stream.until("points").data["series"]["train/loss"]["step"] == [21, 22, 23]
+    admin.dispose()
+    workspace.database.close()

@@ -7,21 +7,25 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from vitscope.config import merge
-from vitscope.errors import Conflict, RequestError
+from vitscope.errors import Conflict, RequestError, WorkFailed
 from vitscope.metrics import query
 from vitscope.storage import jobs as rows
 from vitscope.storage import runs
 from vitscope.storage.workspace import Workspace
 from vitscope.workflows import jobs
+from vitscope.workflows.processes import began_at
+from vitscope.workflows.stop import signal_name
 
 LONG = {"train": {"epochs": 4000}}
 
@@ -307,3 +311,157 @@ def test_a_password_is_not_on_the_command_line(workspace: Workspace, monkeypatch
         jobs.start(jobs.prepare("digits"), Workspace(workspace.root, url))
     assert url not in " ".join(seen["command"])  # type: ignore[arg-type]
     assert seen["env"]["VITSCOPE_DATABASE"] == url  # type: ignore[index]
+
+
+# ---------------------------------------------------------------------------------------------- clocks, stops
+
+
+def test_a_clock_that_is_set_makes_no_job_a_dead_one(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
+    job = made_up(workspace, process_started_at=began_at(os.getpid()))
+    real = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: real(self) + 3600)
+    assert jobs.is_alive(job)
+    assert jobs.settle(workspace) == []
+    assert not jobs.is_alive(replace(job, process_started_at=job.process_started_at - 0.02))  # two ticks: another one
+
+
+def test_fault_47_a_run_that_somebody_trains_is_never_marked_failed(workspace: Workspace):
+    """Whatever is thought of its process."""
+    job = made_up(workspace, **gone())
+    with workspace.lock_run(job.run_id):
+        runs.begin_attempt(workspace.database, job.run_id, 0)
+        assert jobs.settle(workspace) == []
+        row = row_of(workspace, job.run_id)
+        assert (workspace.live_status(row), row.message) == ("running", "")
+    assert jobs.settle(workspace) == [job.run_id]
+    assert row_of(workspace, job.run_id).status == "failed"
+
+
+def test_a_job_that_is_just_being_started_is_not_stopped_by_stopping_who_starts_it(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+):
+    signals: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: signals.append(number))
+    waiting, go_on = threading.Event(), threading.Event()
+    real = rows.started
+
+    def slow(*arguments: Any) -> rows.JobRow:  # the database keeps it waiting
+        waiting.set()
+        go_on.wait(30)
+        return real(*arguments)
+
+    monkeypatch.setattr(rows, "started", slow)
+    monkeypatch.setattr(jobs, "_spawn", lambda *_: subprocess.Popen(["sleep", "100"]))
+    run = runs.create_run(workspace.database, name="r", source="s", model="m")
+    starter = threading.Thread(target=jobs._launch, args=(run.id, workspace))
+    starter.start()
+    try:
+        assert waiting.wait(30)
+        for seen_by in (workspace, Workspace(workspace.root)):
+            with pytest.raises(Conflict, match="just beginning"):
+                jobs.stop(seen_by, run.id)
+        with pytest.raises(Conflict, match="given to a process already"):
+            jobs.resume(workspace, run.id)
+        assert jobs.settle(workspace) == []
+        go_on.set()
+        starter.join(30)
+        assert signals == []
+        jobs.stop(workspace, run.id)
+        wait_until(lambda: job_of(workspace, run.id).ended_at is not None, 30)
+    finally:
+        go_on.set()
+        signal.signal(signal.SIGTERM, before)
+    assert row_of(workspace, run.id).status == "interrupted"
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_a_process_that_cannot_be_written_down_is_ended_and_the_run_free_again(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, is_away: bool
+):
+    """Also where the database stays away: then nobody can say so, and yet nobody holds the run."""
+    children: list[subprocess.Popen[bytes]] = []
+
+    def locked(*_: object) -> bool:
+        raise WorkFailed("The database is locked.")
+
+    def spawn(*_: object) -> subprocess.Popen[bytes]:
+        children.append(subprocess.Popen(["sleep", "100"]))
+        return children[0]
+
+    run = runs.create_run(workspace.database, name="r", source="s", model="m")
+    with monkeypatch.context() as broken:
+        broken.setattr(jobs, "_spawn", spawn)
+        broken.setattr(rows, "started", locked)
+        if is_away:
+            broken.setattr(rows, "mark_ended", locked)
+        with pytest.raises(WorkFailed, match=r"could not be started: The database is locked\.$"):
+            jobs.resume(workspace, run.id)
+    assert children[0].returncode == -signal.SIGKILL
+    jobs.settle(workspace)
+    assert row_of(workspace, run.id).status == "failed"
+    launched: list[object] = []
+    monkeypatch.setattr(jobs, "_begin", lambda *_: launched.append(_) or subprocess.Popen(["true"]))
+    jobs.resume(workspace, run.id)
+    assert launched
+
+
+HANGS = """
+import signal, sys, time
+from vitscope.workflows.stop import StopSignals
+with StopSignals() as stop:
+    stop.is_graceful = True
+    if sys.argv[1] == "deaf":
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    print("up", flush=True)
+    while True:
+        time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize(("kind", "stops"), [("hangs", 2), ("deaf", 3)])
+def test_a_step_that_never_ends_is_ended_by_who_asks_again(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, kind: str, stops: int
+):
+    child = subprocess.Popen([sys.executable, "-c", HANGS, kind], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert child.stdout is not None
+        child.stdout.readline()
+        job = made_up(workspace, pid=child.pid, process_started_at=began_at(child.pid))
+        for _ in range(3):  # in a hurry: asking is all that is done
+            jobs.stop(workspace, job.run_id)
+        time.sleep(0.5)
+        assert child.poll() is None
+        monkeypatch.setattr(jobs, "STOP_S", 0.3)
+        for _ in range(stops - 1):
+            assert child.poll() is None
+            jobs.stop(workspace, job.run_id)
+            time.sleep(1)
+        assert child.wait(10) in (1, -signal.SIGINT) if kind == "hangs" else child.wait(10) == -signal.SIGKILL
+    finally:
+        child.kill()
+        child.wait()
+    assert jobs.settle(workspace) == [job.run_id]
+    assert row_of(workspace, job.run_id).status == "interrupted"
+    assert job_of(workspace, job.run_id).stop_requested_at is not None
+
+
+def test_a_dashboard_that_was_started_anew_knows_that_it_was_asked_before(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+):
+    sent: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda _, number: sent.append(number))
+    monkeypatch.setattr(jobs, "_asked", {})
+    me = {"pid": os.getppid(), "process_started_at": began_at(os.getppid())}
+    early, late = (made_up(workspace, stop_requested_at=time.time() - s, **me) for s in (1, 3600))
+    jobs.stop(workspace, early.run_id)
+    jobs._asked.clear()
+    jobs.stop(workspace, late.run_id)
+    assert sent == [signal.SIGTERM, signal.SIGINT]
+
+
+def test_a_signal_without_a_name_has_its_number(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
+    job = made_up(workspace, **gone())
+    monkeypatch.setitem(jobs._exit_codes, job.pid, -40)
+    assert jobs.settle(workspace) == [job.run_id]
+    assert "was killed (signal 40)" in row_of(workspace, job.run_id).message
+    assert (signal_name(9), signal_name(40)) == ("SIGKILL", "signal 40")

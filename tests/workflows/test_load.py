@@ -60,6 +60,14 @@ def test_best_comes_before_last_and_last_is_better_than_none(run: Run, workspace
     assert locate("latest", workspace).path.name == "step-00000003"
 
 
+def test_a_best_that_is_not_there_any_more_is_never_taken_for_the_last(run: Run, workspace: Workspace) -> None:
+    checkpoints = run.folder / "checkpoints"
+    point(checkpoints / "best", checkpoints / "step-00000009")
+    with pytest.raises(RequestError, match=r"best: the checkpoint .* is not there.*step-00000003"):
+        locate("latest", workspace)
+    assert locate(checkpoints / "step-00000002", workspace).path.name == "step-00000002"
+
+
 def test_a_pointer_file_stands_for_a_link(run: Run, workspace: Workspace) -> None:
     best = run.folder / "checkpoints" / "best"
     best.unlink()

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import NamedTuple
 
 from vitscope.errors import ViTScopeError
@@ -39,10 +40,7 @@ def dashboard(root: str | None, url: str | None) -> Iterator[Board | str]:
     process = context.Process(target=_serve, args=(root, url, theirs), name="vitscope-dashboard", daemon=True)
     process.start()
     theirs.close()
-    told: Board | str = "it did not start in time"
-    with suppress(EOFError, OSError):
-        if ours.poll(START_S):
-            told = ours.recv()
+    told = _told(ours, process)
     try:
         yield told
     finally:
@@ -52,16 +50,27 @@ def dashboard(root: str | None, url: str | None) -> Iterator[Board | str]:
             process.terminate()
 
 
+def _told(ours: Connection, process: BaseProcess) -> Board | str:
+    try:
+        return ours.recv() if ours.poll(START_S) else "it did not start in time"
+    except (EOFError, OSError):
+        process.join(5)
+        return f"its process ended before it could start (exit code {process.exitcode})"
+
+
 def _serve(root: str | None, url: str | None, pipe: Connection) -> None:
     """In the process beside: serve until the other end of the pipe is gone."""
-    from vitscope.dashboard.server import Server
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who started this
     try:
+        from vitscope.dashboard.server import Server
+
         server = Server(Workspace(root, url))
         server.start()
     except ViTScopeError as error:
         pipe.send(str(error))
+        return
+    except Exception as error:  # told as well, and not as a traceback in the middle of the progress
+        pipe.send(f"it could not start ({type(error).__name__}: {error})")
         return
     pipe.send(Board(server.root, server.access.token, server.access.once()))
     with suppress(EOFError, OSError):

@@ -8,13 +8,15 @@ from __future__ import annotations
 import io
 from collections import Counter, OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
 from PIL import Image
 
 from vitscope.config import schema
-from vitscope.dashboard.child import Answers, Content, Refusal, as_json, serve
+from vitscope.dashboard.child import Answers, Content, Refusal, as_json, serve, stamp
 from vitscope.data.manifest import SPLITS
 from vitscope.data.sources import SOURCES, imported
 from vitscope.errors import BadImage, RequestError
@@ -23,10 +25,10 @@ from vitscope.preprocess import decode
 from vitscope.storage.workspace import Workspace
 from vitscope.training.recipes import RECIPES
 from vitscope.visualization.document import to_json
-from vitscope.workflows.inspect import Views
 from vitscope.workflows.jobs import check
 from vitscope.workflows.pictures import UPLOADS, Pictures
 from vitscope.workflows.run import Run
+from vitscope.workflows.views import MOST_HEADS, Views
 
 KEPT = 3  # runs whose models and pictures stay in memory
 MOST_UPLOADED_PIXELS = 50_000_000  # a large camera's; three bytes each, some times over while it is decoded
@@ -42,8 +44,8 @@ def answers(where: dict[str, Any]) -> Answers:
 class Answerer:
     def __init__(self, workspace: Workspace):
         self._workspace = workspace
-        self._views: OrderedDict[str, Views] = OrderedDict()
-        self._pictures: OrderedDict[str, Pictures] = OrderedDict()
+        self._views: OrderedDict[str, _Looked] = OrderedDict()
+        self._pictures: OrderedDict[str, _Shown] = OrderedDict()
         self.table: Answers = {
             "document": self.document,
             "images": self.images,
@@ -57,18 +59,26 @@ class Answerer:
         """`run`, `key`, `query`; `threads` that may be used."""
         if torch.get_num_threads() != request["threads"]:
             torch.set_num_threads(request["threads"])
-        run_id = request["run"]
-        views = _kept(self._views, run_id, lambda: Views(Run(run_id, self._workspace), self._workspace))
-        return Content("application/json", to_json(views.document(request["key"], **request["query"])))
+        run_id, key, query = request["run"], request["key"], request["query"]
+
+        def look() -> _Looked:
+            return _Looked(Views(Run(run_id, self._workspace), self._workspace))
+
+        looked = _kept(self._views, run_id, look)
+        stamps = _stamps(looked.views, key, query)
+        if any(looked.stamps.get(file, now) != now for file, now in stamps.items()):
+            looked = self._views[run_id] = look()  # a picture is another by now: what was seen of it is forgotten
+        looked.stamps |= stamps
+        data = to_json(looked.views.document(key, **query))
+        return Content("application/json", data, tuple(stamps.items()))
 
     def images(self, request: dict[str, Any]) -> Content:
         """The pictures of a split of a run, `limit` from `offset` on, in an order in which classes are mixed."""
-        manifest = self._pictures_of(request["run"]).manifest
+        shown = self._pictures_of(request["run"])
+        manifest = shown.pictures.manifest
         if manifest is None:
             return as_json({"total": 0, "images": [], "splits": {}})
-        counts = Counter(manifest.table["split"].to_pylist())
-        table = manifest.of_split(request["split"]).table
-        rows = sorted(zip(table["sample_id"].to_pylist(), table["label"].to_pylist(), strict=True))  # ids are hashes
+        counts, rows = shown.counts, shown.rows(request["split"])
         chosen = rows[request["offset"] : request["offset"] + request["limit"]]
         images = [
             {"id": f"sample:{i}", "label": manifest.classes[label], "split": request["split"]} for i, label in chosen
@@ -78,7 +88,7 @@ class Answerer:
 
     def thumbnail(self, request: dict[str, Any]) -> Content:
         """A picture by its id, in a square of `side`, its proportions kept."""
-        picture = Image.fromarray(self._pictures_of(request["run"]).pixels(request["image"]))
+        picture = Image.fromarray(self._pictures_of(request["run"]).pictures.pixels(request["image"]))
         side = request["side"]
         if max(picture.size) >= side:
             picture.thumbnail((side, side))
@@ -122,13 +132,58 @@ class Answerer:
             raise Refusal(422, str(error)) from None
         return as_json({})
 
-    def _pictures_of(self, run_id: str) -> Pictures:
+    def _pictures_of(self, run_id: str) -> _Shown:
         folder = self._workspace.run_folder(run_id)
         uploads = self._workspace.cache_folder / UPLOADS
-        found = _kept(self._pictures, run_id, lambda: Pictures(folder, uploads))
-        if found.manifest is None:  # a run that was just begun has none yet, and will
+        found = _kept(self._pictures, run_id, lambda: _Shown(Pictures(folder, uploads)))
+        if found.pictures.manifest is None:  # a run that was just begun has none yet, and will
             self._pictures.pop(run_id)
         return found
+
+
+class _Looked:
+    """A run's views, and the stamps of the pictures that they have seen."""
+
+    def __init__(self, views: Views):
+        self.views = views
+        self.stamps: dict[str, str] = {}
+
+
+class _Shown:
+    """A run's pictures, and the order in which they are listed: made once, not for every page of them."""
+
+    def __init__(self, pictures: Pictures):
+        self.pictures = pictures
+        self._rows: dict[str, list[tuple[str, int]]] = {}
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """How many each split has."""
+        manifest = self.pictures.manifest
+        return Counter(manifest.table["split"].to_pylist()) if manifest is not None else Counter()
+
+    def rows(self, split: str) -> list[tuple[str, int]]:
+        """Ids and labels of a split, by id: ids are hashes."""
+        manifest = self.pictures.manifest
+        if split not in self._rows and manifest is not None:
+            table = manifest.of_split(split).table
+            self._rows[split] = sorted(zip(table["sample_id"].to_pylist(), table["label"].to_pylist(), strict=True))
+        return self._rows.get(split, [])
+
+
+def _stamps(views: Views, key: str, query: dict[str, str]) -> dict[str, str]:
+    """The files of the pictures that a document is about, each with its stamp. What cannot be asked for has none."""
+    with suppress(RequestError, ValueError):
+        if key == "heads":
+            ids = views.pictures.of_split(query.get("split", "val"), min(int(query.get("count", 32)), MOST_HEADS))
+        elif key == "timeline" or key.partition("/")[0] == "attention":
+            first = [query["image"]] if "image" in query else [c["id"] for c in views.document("overview")["pinned"]]
+            ids = first[:1]
+        else:
+            return {}
+        files = [file.resolve() for image in ids if (file := views.pictures.file_of(image)) is not None]
+        return {str(file): stamp(file) for file in files}
+    return {}
 
 
 def _kept(known: OrderedDict[str, T], run_id: str, make: Callable[[], T]) -> T:

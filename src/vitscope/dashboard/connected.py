@@ -20,6 +20,7 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
     try:
         await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
+            gone.result()  # raises where it is no leaving: a body that is too large, say
             raise ClientDisconnect
         return task.result()
     finally:

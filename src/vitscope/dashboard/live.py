@@ -3,6 +3,9 @@
 A stream holds nothing but its cursor. Whoever is slow is told more at once when it is ready again, and whoever comes
 back is told from its last id; so nothing piles up, and nothing is told twice or left out. While nobody listens, nobody
 looks.
+
+Nothing here makes the event loop wait: who looks and who tells are threads of their own, and what is told of the runs
+is a state that nobody changes.
 """
 
 from __future__ import annotations
@@ -12,16 +15,18 @@ import json
 import logging
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 from vitscope.dashboard import series
 from vitscope.dashboard.cursor import Cursor, RunCursor
 from vitscope.dashboard.run_table import RunTable
 from vitscope.dashboard.series import SeriesCache
+from vitscope.dashboard.settling import Settling
+from vitscope.dashboard.threads import Threads
 from vitscope.errors import ViTScopeError
 from vitscope.metrics.columns import Increment, Place, RunColumns
-from vitscope.storage.dialects import Changes
+from vitscope.storage.changes import Changes
 from vitscope.storage.workspace import Workspace
 
 POLL_S = 0.1
@@ -55,14 +60,15 @@ class Listener:
 class Hub:
     """Belongs to one event loop."""
 
-    def __init__(self, workspace: Workspace, table: RunTable, cache: SeriesCache):
-        self._workspace, self._table, self._cache = workspace, table, cache
+    def __init__(self, workspace: Workspace, table: RunTable, cache: SeriesCache, settling: Settling):
+        self._workspace, self._table, self._cache, self._settling = workspace, table, cache, settling
+        self._looking, self._preparing, self._telling = Threads("look", 1), Threads("listen", 4), Threads("tell", 2)
         self._listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
         self._changes: Changes | None = None
         self._snapshots: dict[str, tuple[int, int]] = {}  # run → when its folder changed last, newest step
         self._state: object = None  # as the poller saw it last
-        self._told: dict[str, Told] = {}  # those who have heard the same are told the same: made once
+        self._told: dict[str, asyncio.Task[Told]] = {}  # those who have heard the same are told the same: made once
         self._is_failing = False
         self.is_closed = False
 
@@ -82,7 +88,7 @@ class Hub:
         self._listeners.add(listener)
         try:
             with self._cache.held(run_id):
-                await asyncio.to_thread(self._prepare, run_id)
+                await self._preparing.run(self._prepare, run_id)
                 if not self.is_looking:
                     self._task = asyncio.create_task(self._poll())
                 yield listener
@@ -94,14 +100,20 @@ class Hub:
         self.is_closed = True
         self._ring()
 
-    def tell(self, listener: Listener, cursor: Cursor) -> Told:
+    def end(self) -> None:
+        """Give the threads back, once every stream has ended."""
+        for threads in (self._looking, self._preparing, self._telling):
+            threads.close()
+
+    async def tell(self, listener: Listener, cursor: Cursor) -> Told:
         """What has changed since a cursor; an empty message where nothing has."""
         key = f"{listener.run_id}/{cursor}"
-        if key not in self._told:
+        task = self._told.get(key)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             if len(self._told) >= MOST_KEPT:
                 self._told.clear()
-            self._told[key] = self._tell(listener.run_id, cursor)
-        return self._told[key]
+            task = self._told[key] = asyncio.ensure_future(self._telling.run(self._tell, listener.run_id, cursor))
+        return await asyncio.shield(task)  # others may wait for the same
 
     # ------------------------------------------------------------------------------------------ looking
 
@@ -110,18 +122,21 @@ class Hub:
             while self._listeners and not self.is_closed:
                 pause = POLL_S
                 try:
-                    if await asyncio.to_thread(self._look):
+                    if await self._looking.run(self._look):
                         self._told.clear()
                         self._ring()
                     self._is_failing = False
-                except ViTScopeError as error:
+                except Exception as error:  # whatever it is: pages that listen must not be left without a word for good
                     if not self._is_failing:
-                        logging.getLogger("vitscope.dashboard").warning(f"{error} The dashboard tries again.")
+                        is_told = isinstance(error, ViTScopeError)
+                        log = logging.getLogger("vitscope.dashboard")
+                        log.warning(f"{error} The dashboard tries again.", exc_info=not is_told)
                     self._is_failing, pause = True, POLL_AGAIN_S
-                    self._forget_changes()
+                    await self._looking.run(self._forget_changes)
                 await asyncio.sleep(pause)
         finally:
-            self._forget_changes()
+            with suppress(RuntimeError):  # the threads were given back already
+                await self._looking.run(self._forget_changes)
 
     def _ring(self) -> None:
         for listener in self._listeners:
@@ -138,7 +153,8 @@ class Hub:
         """Whether there is anything new, whoever found it first."""
         if (database := self._workspace.existing_database) is None:
             return False
-        self._changes = self._changes or Changes(database.engine)
+        self._settling.look()
+        self._changes = self._changes or Changes(database)
         is_written = self._changes.seen()
         self._table.look(is_written)
         runs = []
@@ -148,7 +164,7 @@ class Hub:
                 columns = self._cache.get(run_id)
             self._look_for_snapshots(run_id)
             runs.append((run_id, columns.place, self._snapshots.get(run_id)))
-        before, self._state = self._state, (self._table.version, runs)
+        before, self._state = self._state, (self._table.now.version, runs)
         return self._state != before
 
     def _look_for_snapshots(self, run_id: str) -> None:
@@ -169,13 +185,13 @@ class Hub:
     # ------------------------------------------------------------------------------------------ telling
 
     def _tell(self, run_id: str | None, cursor: Cursor) -> Told:
-        version, parts = self._table.version, []
+        state, parts = self._table.now, []
         if cursor.version is None:
-            told = {"runs": self._table.at_work(), "gone": []}
+            told = {"runs": state.at_work(), "gone": []}
         else:
-            changed = self._table.since(cursor.version)
+            changed = state.since(cursor.version)
             told = {"runs": changed.rows, "gone": changed.gone} | ({"all": True} if changed.all else {})
-        is_new, cursor = cursor.version != version, cursor._replace(version=version)
+        is_new, cursor = cursor.version != state.version, cursor._replace(version=state.version)
         columns = self._cache.peek(run_id) if run_id is not None else None
         if run_id is not None and columns is not None and (cursor.run is None or cursor.run.run_id != run_id):
             now = RunCursor(run_id, columns.place, self.newest_snapshot(run_id))  # what went before it does not ask for

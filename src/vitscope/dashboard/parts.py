@@ -13,6 +13,7 @@ from vitscope.dashboard.pages import Pages
 from vitscope.dashboard.run_table import RunTable
 from vitscope.dashboard.security import Access
 from vitscope.dashboard.series import SeriesCache
+from vitscope.dashboard.settling import Settling
 from vitscope.dashboard.uploads import Uploads
 from vitscope.dashboard.worker import Worker
 from vitscope.errors import RequestError
@@ -35,7 +36,8 @@ class Parts:
         self.workspace, self.access = workspace, access
         self.table = RunTable(workspace)
         self.series = SeriesCache(workspace)
-        self.hub = Hub(workspace, self.table, self.series)
+        self.settling = Settling(workspace, is_off=access.is_read_only)
+        self.hub = Hub(workspace, self.table, self.series, self.settling)
         where = workspace.whereabouts
         self.clerk, self.inspector = Worker(where), Worker(where)
         self.documents = Documents(workspace, self.inspector, self.threads)
@@ -44,13 +46,14 @@ class Parts:
 
     def threads(self) -> int:
         """Threads that looking inside a model may use now: one while anything trains."""
-        self.table.refresh()
-        return 1 if self.table.at_work() else cores()
+        return 1 if self.table.refresh().at_work() else cores()
 
     async def close(self) -> None:
         self.hub.close()
         await self.clerk.close()
         await self.inspector.close()
+        self.documents.close()
+        self.hub.end()
 
 
 def cores() -> int:

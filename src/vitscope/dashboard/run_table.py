@@ -9,14 +9,13 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from vitscope.metrics import query
 from vitscope.storage import jobs, runs
 from vitscope.storage.database import Database
 from vitscope.storage.workspace import Workspace
-from vitscope.workflows import jobs as job_work
 from vitscope.workflows.runs import describe, iso
 
 WHOLE_EVERY_S = 1.0
@@ -48,30 +47,68 @@ class Changed(NamedTuple):
     all: bool
 
 
+class State(NamedTuple):
+    """All that is known at one moment; never changed, so that nobody who reads it waits for anybody."""
+
+    version: Version
+    known: Mapping[str, Row]
+    numbers: Mapping[str, int]  # runs as they were made
+    changed_at: Mapping[str, int]
+    gone_at: Mapping[str, int]
+
+    def rows(self) -> list[Row]:
+        """All, newest first."""
+        return self._sorted(self.known)
+
+    def at_work(self) -> list[Row]:
+        """Those that a process works on now."""
+        return self._sorted([i for i, row in self.known.items() if row["status"] == "running"])
+
+    def since(self, version: Version) -> Changed:
+        """What changed after an earlier state of the same table; everything, where it is one of another."""
+        if version.table != self.version.table:
+            return Changed(self.rows(), [], True)
+        changed = self._sorted([i for i, number in self.changed_at.items() if number > version.number])
+        return Changed(changed, [i for i, number in self.gone_at.items() if number > version.number], False)
+
+    def changed(self, rows: Mapping[str, Row], numbers: Mapping[str, int], gone: Collection[str]) -> State:
+        """The next state: these rows are new or others, these runs are gone."""
+        number = self.version.number + 1
+        kept = {i: row for i, row in self.known.items() if i not in gone}
+        return State(
+            self.version._replace(number=number),
+            kept | rows,
+            {**self.numbers, **{i: numbers[i] for i in rows}},
+            {**{i: at for i, at in self.changed_at.items() if i not in gone}, **dict.fromkeys(rows, number)},
+            {**{i: at for i, at in self.gone_at.items() if i not in rows}, **dict.fromkeys(gone, number)},
+        )
+
+    def _sorted(self, ids: Collection[str]) -> list[Row]:
+        return [self.known[i] for i in sorted(ids, key=lambda i: -self.numbers[i])]
+
+
 class RunTable:
-    """Threads may share it."""
+    """Threads may share it. `now` is its newest state; only who reads the database anew waits for others who do."""
 
     def __init__(self, workspace: Workspace):
         self._workspace = workspace
-        self._name, self._number = secrets.token_hex(4), 0
         self._lock = threading.Lock()
+        self._now = State(Version(secrets.token_hex(4), 0), {}, {}, {}, {})
         self._stamps: dict[str, runs.Stamp] = {}
-        self._rows: dict[str, Row] = {}
-        self._changed_at: dict[str, int] = {}
-        self._gone_at: dict[str, int] = {}
         self._newest = 0
         self._looked_at = 0.0
         self._is_stale = True
 
     @property
-    def version(self) -> Version:
-        return Version(self._name, self._number)
+    def now(self) -> State:
+        return self._now
 
-    def refresh(self) -> None:
-        """Read what changed, of all runs."""
+    def refresh(self) -> State:
+        """Read what changed, of all runs; gives the state after it."""
         with self._lock:
             if (database := self._workspace.existing_database) is not None:
                 self._read(database, is_whole=True, is_due=True)
+            return self._now
 
     def look(self, is_written: bool) -> None:
         """The same, as little as will do: all runs once a second at most, and only if `is_written`, that is, if
@@ -82,37 +119,10 @@ class RunTable:
             if (is_written or is_due) and (database := self._workspace.existing_database) is not None:
                 self._read(database, is_whole=is_due and self._is_stale, is_due=is_due)
 
-    def rows(self) -> list[Row]:
-        """All, newest first."""
-        with self._lock:
-            return self._sorted(self._rows)
-
-    def at_work(self) -> list[Row]:
-        """Those that a process works on now."""
-        with self._lock:
-            return self._sorted([i for i, row in self._rows.items() if row["status"] == "running"])
-
-    def since(self, version: Version) -> Changed:
-        """What changed after a state of this table; everything, where it is a state of another."""
-        with self._lock:
-            if version.table != self._name:
-                return Changed(self._sorted(self._rows), [], True)
-            changed = [i for i, number in self._changed_at.items() if number > version.number]
-            return Changed(
-                self._sorted(changed), [i for i, number in self._gone_at.items() if number > version.number], False
-            )
-
-    # ------------------------------------------------------------------------------------------ reading
-
     def _active(self) -> list[str]:
-        return [i for i, row in self._rows.items() if row["status"] in ACTIVE]
+        return [i for i, row in self._now.known.items() if row["status"] in ACTIVE]
 
     def _read(self, database: Database, is_whole: bool, is_due: bool) -> None:
-        if is_due:
-            self._looked_at = time.monotonic()
-            is_whole |= bool(job_work.settle(self._workspace))
-        if is_whole:
-            self._is_stale = False
         active = self._active()
         found = runs.stamps(database) if is_whole else runs.stamps(database, beyond=self._newest, ids=active)
         stamps = {stamp.id: stamp for stamp in found}
@@ -120,25 +130,16 @@ class RunTable:
         # Those at work are described anew now and then in any case: their process may have died without a word.
         doubtful = {i for i, s in stamps.items() if s != self._stamps.get(i) or (is_due and s.status in ACTIVE)}
         rows = {row["id"]: row for row in described(self._workspace, database, doubtful)}
-        self._stamps |= stamps
+        if is_due:  # not before: what could not be read is still due
+            self._looked_at = time.monotonic()
+        if is_whole:
+            self._is_stale = False
+        self._stamps = {i: stamp for i, stamp in (self._stamps | stamps).items() if i not in gone}
         self._newest = max([self._newest, *(stamp.number for stamp in found)])
-        self._take({i: row for i, row in rows.items() if row != self._rows.get(i)}, gone)
-
-    def _take(self, changed: dict[str, Row], gone: Collection[str]) -> None:
-        if not changed and not gone:
-            return
-        number = self._number + 1
-        for i, row in changed.items():
-            self._rows[i], self._changed_at[i] = row, number
-            self._gone_at.pop(i, None)
-        for i in gone:
-            for known in (self._rows, self._stamps, self._changed_at):
-                known.pop(i, None)
-            self._gone_at[i] = number
-        self._number = number
-
-    def _sorted(self, ids: Collection[str]) -> list[Row]:
-        return [self._rows[i] for i in sorted(ids, key=lambda i: -self._stamps[i].number)]
+        changed = {i: row for i, row in rows.items() if row != self._now.known.get(i)}
+        if changed or gone:
+            numbers = {i: self._stamps[i].number for i in changed}
+            self._now = self._now.changed(changed, numbers, frozenset(gone))
 
 
 def described(workspace: Workspace, database: Database, ids: Collection[str], *, deleted: bool = False) -> list[Row]:

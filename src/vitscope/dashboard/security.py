@@ -121,7 +121,8 @@ class Guard:
         has_bearer = self._has_bearer(headers)
         is_known = has_bearer or self._has_cookie(headers, host.port)
         if method == "GET" and (given := _tokens(scope["query_string"])):
-            if is_known or any(self._access.is_token(g) or self._access.redeem(g) for g in given):
+            redeemed = list(map(self._access.redeem, given))  # used up by whoever opens it, known or not
+            if is_known or any(redeemed) or any(self._access.is_token(g) for g in given):
                 return self._welcome(scope, headers, host.port)
             return _refused(scope, 401, NO_TOKEN)
         if not is_known:

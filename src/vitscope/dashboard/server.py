@@ -18,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from vitscope.dashboard.app import create_app
+from vitscope.dashboard.connections import Connection
 from vitscope.dashboard.security import ANY_ADDRESS, LOOPBACK, Access
 from vitscope.dashboard.token import kept_token
 from vitscope.errors import RequestError, WorkFailed
@@ -173,7 +174,7 @@ class _Uvicorn(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=Connection,
                 ws="none",
                 loop="asyncio",
                 lifespan="on",

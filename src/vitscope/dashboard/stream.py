@@ -44,7 +44,7 @@ class EventStream(Response):
             await _body(send, f"retry: {RETRY_MS}\n\n".encode())
             while not self._hub.is_closed:
                 listener.bell.clear()
-                told = self._hub.tell(listener, self._cursor)
+                told = await self._hub.tell(listener, self._cursor)
                 if told.data:
                     await _body(send, told.data)
                     self._cursor = told.cursor

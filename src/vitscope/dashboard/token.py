@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from vitscope.storage.workspace import Workspace
 
 FILE = ".dashboard-token"
+LOCK_S = 5.0
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{32,128}")
 
 
@@ -24,12 +29,25 @@ def kept_token(workspace: Workspace) -> str:
     token = secrets.token_urlsafe(32)
     try:
         workspace.root.mkdir(parents=True, exist_ok=True)
-        _write(file, token)
-        if _read(file) != token:  # a file system without owners: everybody reads everything
-            file.unlink(missing_ok=True)
-    except OSError:
+        with _alone(workspace.root):
+            if (kept := _read(file)) is not None:  # of another that started in the same moment
+                return kept
+            _write(file, token)
+            if _read(file) != token:  # a file system without owners: everybody reads everything
+                file.unlink(missing_ok=True)
+    except (OSError, NotImplementedError, Timeout):
         pass
     return token
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Nobody else makes a token for this workspace while inside."""
+    lock = root / f"{FILE}.lock"
+    with FileLock(lock, timeout=LOCK_S):
+        yield
+    with suppress(OSError):  # who waits for it finds the token that was made
+        lock.unlink(missing_ok=True)
 
 
 def _read(file: Path) -> str | None:

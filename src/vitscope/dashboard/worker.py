@@ -1,7 +1,8 @@
 """The dashboard's side of the process that opens pictures and models: started when needed, asked one thing at a time.
 
 The process is spawned, never forked, and ends when it is idle. One that dies is told to whoever waits for it, and
-started anew for the next. Whoever leaves while waiting is not served; what is being computed already is finished.
+started anew for the next. Whoever leaves while waiting for a turn is not served. What is being computed already is
+finished, and who asked is told when that begins, so that the result can be kept (`documents.py` does).
 """
 
 from __future__ import annotations
@@ -10,15 +11,15 @@ import asyncio
 import gzip
 import json
 import logging
-import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from vitscope.errors import ViTScopeError
+from vitscope.workflows.stop import signal_name
 
 MOST_WAITING = 32
 IDLE_S = 600.0
@@ -33,6 +34,7 @@ class Reply(NamedTuple):
     type: str
     data: bytes
     is_gzip: bool
+    files: Sequence[tuple[str, str]] = ()  # what it was made of, each with what `child.stamp` gave
 
     @property
     def plain(self) -> bytes:
@@ -73,13 +75,17 @@ class Worker:
         """Requests that wait for their turn, or for their answer."""
         return self._waiting
 
-    async def ask(self, **request: Any) -> Reply:
-        """The answer. Raises `TooMany` at once where too many wait. May be cancelled."""
+    async def ask(self, begun: Callable[[], None] = lambda: None, /, **request: Any) -> Reply:
+        """The answer; `begun` is called when it is this one's turn. Raises `TooMany` at once where too many wait.
+
+        May be cancelled; after `begun` that ends the waiting alone.
+        """
         if self._waiting >= MOST_WAITING:
             raise TooMany(max(1, min(60, round(self._usual_s * self._waiting / 2))))
         self._waiting += 1
         try:
             await self._turn.acquire()
+            begun()
             task = self._task(self._answer(request))
             task.add_done_callback(lambda _: self._turn.release())  # not before, whoever waits for it
             return await asyncio.shield(task)
@@ -122,7 +128,7 @@ class Worker:
         await process.stdin.drain()
         head = json.loads(await process.stdout.readuntil())
         data = await process.stdout.readexactly(head["length"])
-        return Reply(head["status"], head["type"], data, head["is_gzip"])
+        return Reply(head["status"], head["type"], data, head["is_gzip"], head["files"])
 
     async def _start(self) -> Process:
         process = await asyncio.create_subprocess_exec(
@@ -148,7 +154,7 @@ class Worker:
         process = self._process
         await self._kill()
         code = process.returncode if process is not None else None
-        how = f"was killed ({signal.Signals(-code).name})" if code is not None and code < 0 else "ended"
+        how = f"was killed ({signal_name(-code)})" if code is not None and code < 0 else "ended"
         said = "".join(self._stderr)
         logging.getLogger("vitscope.dashboard").warning(f"The process that looks into models {how}: {error}\n{said}")
         return (

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +22,7 @@ def sha256(file: Path) -> str:
 
 def write_atomically(file: Path, content: str | bytes) -> None:
     """Replace `file` in one step: a reader sees the old content or the new, never a part."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    temporary = _temporary(file)
     data = content.encode() if isinstance(content, str) else content
     try:
         with temporary.open("wb") as stream:
@@ -44,8 +45,7 @@ def new_folder(folder: Path, *, durable: bool = True) -> Iterator[Path]:
     `durable` flushes every file to the disk first; without it a power cut may leave empty files, for what can be made
     anew.
     """
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = _temporary(folder)
     temporary.mkdir(parents=True)
     try:
         yield temporary
@@ -87,8 +87,7 @@ def flush(path: Path) -> None:
 
 def point(link: Path, target: Path) -> None:
     """Let `link` point to `target` (its sibling), replaced atomically; a pointer file where there are no symlinks."""
-    temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
+    temporary = _temporary(link)
     if link.is_dir() and not link.is_symlink():  # a copy that followed links left a folder here
         shutil.rmtree(link)
     try:
@@ -108,11 +107,28 @@ def _has_no_symlinks(error: Exception) -> bool:
 
 
 def pointed(link: Path) -> Path | None:
-    """The folder that `link` points to, or None where it is missing or dangling."""
+    """The folder that `link` points to, or None where it is missing or dangling.
+
+    One that is moved on and whose old target is removed meanwhile is read again: it is never taken for missing.
+    """
+    target = _target(link)
+    while target is not None and not target.is_dir():
+        before, target = target, _target(link)
+        if target == before:
+            return None
+    return target
+
+
+def _target(link: Path) -> Path | None:
+    """Where a link leads now, whether or not anything is there; None where there is no link."""
     if link.is_symlink() or link.is_dir():
-        target = link.resolve()
-    elif link.is_file():
-        target = link.parent / link.read_text().strip()
-    else:
+        return link.resolve()
+    try:
+        return link.parent / link.read_text().strip()
+    except OSError:
         return None
-    return target if target.is_dir() else None
+
+
+def _temporary(path: Path) -> Path:
+    """A name beside `path` that nobody else takes: two containers may have the same process number."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")

@@ -57,14 +57,14 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state of the database throughout."""
-        with self._told(), self.engine.connect() as connection, connection.begin():
+        with self.told(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction, committed (and on the disk) when the block ends, undone by an exception in it."""
         options = {dialects.WRITES: True}
-        with self._told(), self.engine.connect().execution_options(**options) as connection, connection.begin():
+        with self.told(), self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
 
     def close(self) -> None:
@@ -73,7 +73,8 @@ class Database:
             self._engine.dispose()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def told(self) -> Iterator[None]:
+        """What goes wrong inside for reasons that lie in the database is raised as `ViTScopeError`, in words."""
         try:
             yield
         except DBAPIError as error:
@@ -95,7 +96,7 @@ class Database:
         return version
 
     def _migrate(self) -> None:
-        with self._told(), dialects.alone(self.engine) as connection:
+        with self.told(), dialects.alone(self.engine) as connection:
             if self._version(connection) != HEAD:  # else another process was quicker
                 from vitscope.storage.migrations import upgrade
 

@@ -92,25 +92,6 @@ def fetch_tuples(
             yield rows
 
 
-class Changes:
-    """Tells for next to nothing whether anybody has written since it was last asked. For one thread at a time."""
-
-    def __init__(self, made: Engine):
-        self._connection = made.connect()
-        self._version: int | None = None
-
-    def seen(self) -> bool:
-        """True the first time; on PostgreSQL, which has no word for it, always."""
-        if self._connection.dialect.name != "sqlite":
-            return True
-        with self._connection.begin():  # of its own: a transaction left open would see no change, and hold the log
-            before, self._version = self._version, self._connection.exec_driver_sql("PRAGMA data_version").scalar()
-        return before is None or before != self._version
-
-    def close(self) -> None:
-        self._connection.close()
-
-
 @contextmanager
 def alone(made: Engine) -> Iterator[Connection]:
     """A write transaction that no other process's migration overlaps. SQLite's file is put into WAL mode before it."""

@@ -15,7 +15,9 @@ __all__ = ["JobRow", "claim", "get", "mark_ended", "mark_stopping", "open_jobs",
 
 @dataclass(frozen=True)
 class JobRow:
-    """A job. Times are Unix seconds; `process_started_at` is the system's word for when `pid` began.
+    """A job. Times are Unix seconds; `process_started_at` is when `pid` began, as `workflows/processes.py` tells it.
+
+    While its process is just being started, `pid` is the negative number of the process that starts it.
 
     Its own attempt at the run is number `attempts_before` + 1, if it came that far; `log_offset` is where in the job's
     log its own lines begin; `ended_at` is null until somebody has seen it end.
@@ -30,6 +32,11 @@ class JobRow:
     started_at: float
     stop_requested_at: float | None = None
     ended_at: float | None = None
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether its own process is not known yet."""
+        return self.pid < 0
 
 
 _COLUMNS = [jobs.c[field.name] for field in fields(JobRow)]
@@ -74,9 +81,10 @@ def run_ids(db: Database) -> frozenset[str]:
 
 
 def mark_stopping(db: Database, run_id: str, now: float) -> None:
-    """Remember that somebody asked the run's job to stop."""
+    """Remember when somebody first asked the run's job to stop."""
+    first = jobs.c.run_id == run_id, jobs.c.stop_requested_at.is_(None)
     with db.writing() as connection:
-        connection.execute(update(jobs).where(jobs.c.run_id == run_id).values(stop_requested_at=now))
+        connection.execute(update(jobs).where(*first).values(stop_requested_at=now))
 
 
 def mark_ended(db: Database, job: JobRow, now: float, status: Status | None = None, message: str = "") -> bool:

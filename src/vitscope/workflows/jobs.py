@@ -23,15 +23,20 @@ import psutil
 from vitscope.errors import Conflict, RequestError, ViTScopeError, WorkFailed
 from vitscope.storage import jobs, runs
 from vitscope.storage.workspace import Workspace
+from vitscope.workflows.processes import began_at, is_the_same
+from vitscope.workflows.stop import signal_name
 from vitscope.workflows.train import begin, request
 
 LOG = "job.log"
 LOG_LINES = 200
 TOLD_LINES = 5  # of the log, as the message of a job that failed
 _TAIL_BYTES = 65_536
-_SAME_PROCESS_S = 2.0  # a process's beginning as told twice may differ by so much: the clock is set meanwhile
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+STOP_S = 30.0  # for a step and a checkpoint, once it was asked to stop; who asks again later is more than asking
 
 _exit_codes: dict[int, int] = {}  # of our own children, by pid
+_beginning: set[tuple[str, float]] = set()  # claims of this process for which it is starting one
+_asked: dict[tuple[int, float], tuple[int, float]] = {}  # process → the signal that it was sent, and when that began
 
 
 def prepare(
@@ -76,17 +81,35 @@ def resume(workspace: Workspace, run_id: str) -> None:
 
 
 def stop(workspace: Workspace, run_id: str) -> None:
-    """Ask whoever trains a run to finish the step, save and end. Raises `Conflict` where nobody here does."""
+    """Ask whoever trains a run to finish the step, save and end. Raises `Conflict` where nobody here does.
+
+    Who asks again after `STOP_S` has it end at once, without saving, as the second Ctrl-C does; and after as long again
+    it is killed: a step that never ends answers to nothing else.
+    """
     row, job = runs.get_run(workspace.database, run_id), jobs.get(workspace.database, run_id)
     pid = _worker(workspace, row, job)
     if job is not None:
         jobs.mark_stopping(workspace.database, run_id, time.time())
     try:
-        os.kill(pid, signal.SIGTERM)
-    except ProcessLookupError:
+        _ask(pid, job.stop_requested_at if job is not None and job.pid == pid else None)
+    except (ProcessLookupError, psutil.NoSuchProcess):
         raise Conflict(f"Run {row.name} ({row.id}): its process has just ended.") from None
     except PermissionError:
         raise Conflict(f"Run {row.name} ({row.id}) belongs to another user's process (pid {pid}).") from None
+
+
+def _ask(pid: int, first_asked_at: float | None) -> None:
+    key, now = (pid, began_at(pid)), time.monotonic()
+    sent, since = _asked.get(key, (0, now))
+    if not sent and first_asked_at is not None:  # by a dashboard that has been started anew since
+        sent, since = signal.SIGTERM, now - (time.time() - first_asked_at)
+    if sent and now - since < STOP_S:
+        number = sent if sent == signal.SIGTERM else 0  # a second SIGINT would disturb how it ends
+    else:
+        number, since = {0: signal.SIGTERM, signal.SIGTERM: signal.SIGINT}.get(sent, _KILL), now
+    _asked[key] = (number or sent, since)
+    if number:
+        os.kill(pid, number)
 
 
 def log(workspace: Workspace, run_id: str, lines: int = LOG_LINES) -> str | None:
@@ -107,15 +130,11 @@ def settle(workspace: Workspace) -> list[str]:
 
 
 def is_alive(job: jobs.JobRow) -> bool:
-    """Whether the job's process is there; another one that was given its number is not it."""
-    try:
-        process = psutil.Process(job.pid)
-        is_same = abs(process.create_time() - job.process_started_at) < _SAME_PROCESS_S
-        return is_same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.AccessDenied:
-        return True
-    except psutil.NoSuchProcess:
-        return False
+    """Whether the job's process is there; another one that was given its number is not it. Of one that is just being
+    started: whether that still goes on."""
+    if job.pid == -os.getpid():
+        return (job.run_id, job.started_at) in _beginning
+    return is_the_same(abs(job.pid), job.process_started_at)
 
 
 # ---------------------------------------------------------------------------------------------- beginning
@@ -125,30 +144,48 @@ def _launch(run_id: str, workspace: Workspace) -> None:
     database, file = workspace.database, workspace.run_folder(run_id) / LOG
     before = jobs.get(database, run_id)
     if before is not None and before.ended_at is None and before.host == socket.gethostname() and is_alive(before):
-        raise Conflict(f"Run {run_id} has been given to a process already (pid {before.pid}).")
+        raise Conflict(f"Run {run_id} has been given to a process already (pid {abs(before.pid)}).")
     attempts = runs.list_attempts(database, run_id)
     claimed = jobs.JobRow(
         run_id=run_id,
         host=socket.gethostname(),
-        pid=os.getpid(),  # ours, until there is one
-        process_started_at=psutil.Process().create_time(),
+        pid=-os.getpid(),  # until there is one of its own
+        process_started_at=began_at(os.getpid()),
         attempts_before=attempts[-1].attempt if attempts else 0,
         log_offset=file.stat().st_size if file.exists() else 0,
         started_at=time.time(),
     )
-    if not jobs.claim(database, claimed, instead_of=before):
-        raise Conflict(f"Run {run_id} has just been given to another process.")
+    key = (run_id, claimed.started_at)
+    _beginning.add(key)  # before the row: whoever sees that must not take it for given up
+    try:
+        if not jobs.claim(database, claimed, instead_of=before):
+            raise Conflict(f"Run {run_id} has just been given to another process.")
+        process = _begin(claimed, workspace, file)
+    finally:
+        _beginning.discard(key)
+    threading.Thread(target=_wait, args=(process, workspace), name=f"vitscope-job-{run_id}", daemon=True).start()
+
+
+def _begin(claimed: jobs.JobRow, workspace: Workspace, file: Path) -> subprocess.Popen[bytes]:
+    """The process of a claimed job, written down. Where that cannot be, there is none, and the claim is given up."""
+    process: subprocess.Popen[bytes] | None = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("ab") as output:
-            process = _spawn(run_id, workspace, output)
-        started_at = psutil.Process(process.pid).create_time()
-    except (OSError, psutil.Error) as error:
-        message = f"The process that was to train it could not be started: {error}."
-        jobs.mark_ended(database, claimed, time.time(), "failed", message)
-        raise WorkFailed(message) from None
-    jobs.started(database, claimed, process.pid, started_at)
-    threading.Thread(target=_wait, args=(process, workspace), name=f"vitscope-job-{run_id}", daemon=True).start()
+            process = _spawn(claimed.run_id, workspace, output)
+        jobs.started(workspace.database, claimed, process.pid, began_at(process.pid))
+    except BaseException as error:
+        if process is not None:  # nobody would know of it, and nobody wait for its end
+            process.kill()
+            process.wait()
+        message = f"The process that was to train it could not be started: {error}"
+        message = message if message.endswith(".") else f"{message}."
+        with suppress(ViTScopeError):  # else whoever looks next sees that nobody begins it any more
+            jobs.mark_ended(workspace.database, claimed, time.time(), "failed", message)
+        if isinstance(error, (OSError, psutil.Error, ViTScopeError)):
+            raise WorkFailed(message) from None
+        raise
+    return process
 
 
 def _spawn(run_id: str, workspace: Workspace, output: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -187,6 +224,12 @@ def _close(workspace: Workspace, job: jobs.JobRow) -> bool:
     is_own = newest.attempt == job.attempts_before + 1 and (newest.host, newest.pid) == (job.host, job.pid)
     if not is_own or row.status != "running":  # others went on with it, or it said itself how it ended
         return jobs.mark_ended(database, job, now)
+    if workspace.is_locked(job.run_id):  # somebody trains it, whatever is thought of the process
+        return False
+    if job.stop_requested_at is not None:
+        return jobs.mark_ended(
+            database, job, now, "interrupted", f"Stopped before it had saved. {_message(workspace, job)}"
+        )
     return jobs.mark_ended(database, job, now, "failed", _message(workspace, job))
 
 
@@ -206,7 +249,7 @@ def _message(workspace: Workspace, job: jobs.JobRow) -> str:
     code = _exit_codes.get(job.pid)
     how = "ended without a word"
     if code is not None and code < 0:
-        how = f"was killed ({signal.Signals(-code).name})"
+        how = f"was killed ({signal_name(-code)})"
     elif code:
         how = f"ended with exit code {code}"
     said = _tail(workspace.run_folder(job.run_id) / LOG, job.log_offset, TOLD_LINES)
@@ -223,9 +266,10 @@ def _worker(workspace: Workspace, row: runs.RunRow, job: jobs.JobRow | None) -> 
             raise Conflict(f"{title} is being trained on {newest.host}: stop it there.")
         if newest.pid == workspace.holder_pid(row.id):  # else the lock is held by one that is just beginning
             return newest.pid
-    if job is not None and job.ended_at is None and job.host == socket.gethostname() and is_alive(job):
+    is_open = job is not None and job.ended_at is None and job.host == socket.gethostname() and is_alive(job)
+    if job is not None and is_open and not job.is_beginning:
         return job.pid
-    if workspace.is_locked(row.id):
+    if is_open or workspace.is_locked(row.id):
         raise Conflict(f"{title} is just beginning. Try again in a moment.")
     raise Conflict(f"{title} is not being trained.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -142,8 +143,17 @@ def _of_run(folder: Path, title: str) -> Found:
 
 
 def _best_or_last(run_folder: Path) -> Path | None:
+    """The last only where there is no best yet. Raises `RequestError` where the best is not there any more."""
     checkpoints = Checkpoints(run_folder / CHECKPOINTS)
-    return checkpoints.best or checkpoints.last
+    best = checkpoints.best
+    if best is None and os.path.lexists(link := run_folder / CHECKPOINTS / "best"):
+        best = checkpoints.best  # it was just made
+        if best is None:
+            raise RequestError(
+                f"{link}: the checkpoint that it points to is not there. Give another one by its path: "
+                f"{', '.join(map(str, reversed(checkpoints.all()))) or 'there is none.'}"
+            )
+    return best or checkpoints.last
 
 
 def _model_in(path: Path) -> Path | None:

@@ -88,6 +88,11 @@ class Pictures:
             is_of_run = isinstance(source, (str, Path)) and image_id.startswith("sample:")
             raise RequestError(f"{shown(source) if is_of_run else 'The picture'}: {error}.") from None
 
+    def file_of(self, image_id: str) -> Path | None:
+        """Where the picture of an id lies; None for one that is no file. Raises `RequestError` as `find`."""
+        source, _ = self._source(image_id)
+        return Path(source).expanduser() if isinstance(source, (str, Path)) else None
+
     def _source(self, image_id: str) -> tuple[ImageLike, str | None]:
         found = _ID.fullmatch(image_id)
         if found is None:

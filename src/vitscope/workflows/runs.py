@@ -41,7 +41,9 @@ def list_runs(workspace: Workspace, *, deleted: bool = False) -> list[dict[str, 
     return [describe(workspace, row) for row in runs.list_runs(database, deleted=deleted)]
 
 
-def show_run(workspace: Workspace, ref: str, newest: Iterable[Value] | None = None) -> dict[str, Any]:
+def show_run(
+    workspace: Workspace, ref: str, newest: Iterable[Value] | None = None, *, settles: bool = True
+) -> dict[str, Any]:
     """One run: the keys of `list_runs`, and
 
     folder; resume (the command that goes on with it; null for a run that is running or finished);
@@ -52,10 +54,12 @@ def show_run(workspace: Workspace, ref: str, newest: Iterable[Value] | None = No
     notices, the warnings and errors it met: time, step, level, text.
 
     `newest`: the newest values, where they are known already: reading them takes a while where millions are recorded.
+    `settles`: write down first how jobs have ended that died without a word; not where the caller sees to it.
     Raises `RequestError` for a run that is not there.
     """
     workspace.find_run(ref)  # first: it tells of a workspace without any run, and creates none
-    _settle_jobs(workspace)
+    if settles:
+        _settle_jobs(workspace)
     row = workspace.find_run(ref)
 
     from vitscope.metrics import query

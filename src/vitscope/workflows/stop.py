@@ -51,3 +51,11 @@ class StopSignals:
         )
         with suppress(OSError):  # the terminal may be gone
             os.write(2, text.encode())  # print may be in the middle of a line of its own
+
+
+def signal_name(number: int) -> str:
+    """As people know it; the real-time signals have no names."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

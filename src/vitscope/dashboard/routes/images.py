@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
+from vitscope.dashboard.caching import kept_by_the_browser
 from vitscope.dashboard.connected import while_connected
 from vitscope.dashboard.parts import Here, TheRun
 
@@ -40,28 +40,20 @@ async def thumbnail(
     reply = await while_connected(request, here.clerk.ask(ask="thumbnail", run=row.id, image=image, side=side))
     if reply.status != 200:
         return Response(reply.plain, reply.status, media_type=reply.type)
-    return kept_by_the_browser(request, reply.data, reply.type)
+    return await kept_by_the_browser(request, reply)
 
 
 @router.post("/api/images", status_code=201)
 async def upload(here: Here, request: Request) -> Any:
     """Take a picture in, the body being its file; gives its id and its size."""
     length = request.headers.get("content-length", "")
-    async with asyncio.timeout(UPLOAD_S):
-        name = await here.uploads.take(request.stream(), int(length) if length.isdigit() else None)
+    try:
+        async with asyncio.timeout(UPLOAD_S):
+            name = await here.uploads.take(request.stream(), int(length) if length.isdigit() else None)
+    except TimeoutError:
+        raise HTTPException(408, f"The picture did not arrive within {UPLOAD_S:.0f} s. Send it again.") from None
     reply = await here.clerk.ask(ask="upload", sum=name)
     if reply.status != 200:
         here.uploads.drop(name)
         return Response(reply.plain, reply.status, media_type=reply.type)
     return {"id": f"upload:{name}", **reply.json}
-
-
-def kept_by_the_browser(request: Request, data: bytes, kind: str, *, is_gzip: bool = False) -> Response:
-    """An answer that the browser keeps, and asks whether it is still the same."""
-    etag = f'W/"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'
-    headers = {"cache-control": "private, no-cache", "etag": etag}
-    if etag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    if is_gzip:
-        headers |= {"content-encoding": "gzip", "vary": "accept-encoding"}
-    return Response(data, headers=headers, media_type=kind)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-
 from fastapi import APIRouter, Request, Response
 
+from vitscope.dashboard.caching import kept_by_the_browser
 from vitscope.dashboard.connected import while_connected
 from vitscope.dashboard.documents import KEY, OPTION, VALUE
 from vitscope.dashboard.parts import Here, NotThere, TheRun
-from vitscope.dashboard.routes.images import kept_by_the_browser
 from vitscope.errors import RequestError
 
 router = APIRouter()
@@ -17,7 +15,7 @@ router = APIRouter()
 
 @router.get("/api/runs/{run}/inside/{key:path}")
 async def document(here: Here, row: TheRun, key: str, request: Request) -> Response:
-    """What docs/dashboard.md describes under this key; its options are the query."""
+    """What docs/documents.md describes under this key; its options are the query."""
     if not KEY.fullmatch(key):
         raise NotThere("There is no document of this name.")
     query = dict(request.query_params)
@@ -27,6 +25,4 @@ async def document(here: Here, row: TheRun, key: str, request: Request) -> Respo
     reply = await while_connected(request, here.documents.get(row.id, key, query))
     if reply.status != 200:
         return Response(reply.plain, reply.status, media_type=reply.type)
-    takes_gzip = "gzip" in request.headers.get("accept-encoding", "")
-    data = reply.data if takes_gzip or not reply.is_gzip else gzip.decompress(reply.data)
-    return kept_by_the_browser(request, data, reply.type, is_gzip=reply.is_gzip and takes_gzip)
+    return await kept_by_the_browser(request, reply)

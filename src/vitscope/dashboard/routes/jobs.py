@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 
 from vitscope.dashboard.parts import Here, NotThere, Parts, TheRun
 from vitscope.dashboard.worker import TooMany
@@ -49,7 +50,7 @@ async def start(here: Here, asked: NewRun) -> dict[str, str]:
     except RequestError as error:
         raise Wrong(str(error)) from None
     await _check(here, requested)
-    return {"id": await asyncio.to_thread(jobs.start, requested, here.workspace)}
+    return {"id": await run_in_threadpool(jobs.start, requested, here.workspace)}
 
 
 @router.post("/api/runs/{run}/stop", status_code=202)

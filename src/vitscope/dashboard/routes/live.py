@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from vitscope.dashboard.cursor import Cursor
@@ -28,7 +28,7 @@ async def live(
     run_id = None
     if run is not None:
         try:
-            run_id = (await asyncio.to_thread(here.workspace.find_run, run)).id
+            run_id = (await run_in_threadpool(here.workspace.find_run, run)).id
         except RequestError as error:
             raise NotThere(str(error)) from None
     return EventStream(here.hub, run_id, cursor)

@@ -23,19 +23,20 @@ router = APIRouter()
 
 SPARKLINE_POINTS = 60
 MOST_SPARKLINES = 1_000
+SETTLING_S = 1.0  # that a list waits for how jobs have ended to be written down
 
 
 @router.get("/api/runs")
 def list_runs(here: Here, deleted: bool = False) -> dict[str, Any]:
     """All runs, newest first, and the cursor from which `/api/live` goes on; or those in the trash."""
-    here.table.refresh()
-    version = here.table.version
+    here.settling.look(SETTLING_S)
+    state = here.table.refresh()
     database = here.workspace.existing_database
     if deleted:
         rows = described(here.workspace, database, [], deleted=True) if database is not None else []
     else:
-        rows = here.table.rows()
-    return {"runs": rows, "cursor": str(Cursor(version))}
+        rows = state.rows()
+    return {"runs": rows, "cursor": str(Cursor(state.version))}
 
 
 @router.get("/api/runs/sparklines")
@@ -50,8 +51,9 @@ def sparklines(here: Here, ids: Annotated[str, Query(max_length=20_000)]) -> dic
 @router.get("/api/runs/{run}")
 def show(here: Here, row: TheRun) -> dict[str, Any]:
     """One run: what `vitscope runs show` tells, the rest of its row in the list, its configuration."""
+    here.settling.look(SETTLING_S)
     columns = here.series.get(row.id)
-    told = show_run(here.workspace, row.id, newest=series.newest(columns))
+    told = show_run(here.workspace, row.id, newest=series.newest(columns), settles=False)
     (more,) = described(here.workspace, here.workspace.database, [row.id]) or [{}]
     return {**more, **told, "config": _mapping(here.workspace, row.id, "config.yaml")} | {
         "requested": _mapping(here.workspace, row.id, "requested.yaml")
