@@ -191,7 +191,9 @@ class _Passed(NamedTuple):
 
     @classmethod
     def of(cls, layer: nn.Module, weights: torch.Tensor) -> _Passed:
-        is_shares = torch.allclose(weights.sum(dim=-1), weights.new_ones(()), atol=1e-3) and not bool((weights < 0).any())
+        is_shares = torch.allclose(weights.sum(dim=-1), weights.new_ones(()), atol=1e-3) and not bool(
+            (weights < 0).any()
+        )
         heads = getattr(layer, "num_heads", None)
         return cls(
             tuple(weights.shape),

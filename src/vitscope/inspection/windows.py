@@ -20,7 +20,6 @@ class Windows(NamedTuple):
     grid: tuple[int, int]  # patches of this layer, down and across; padding is left out
     patch: tuple[int, int]  # pixels of such a patch
 
-
     @property
     def is_patch(self) -> np.ndarray:
         """(W, M) bool: which places of the windows hold a patch. The others are padding below and at the right."""
