@@ -76,7 +76,7 @@ class Cells(NamedTuple):
 
 
 def linears(module: nn.Module) -> list[Linear]:
-    """Every fully connected layer, first to last: `nn.Linear`, and the convolutions of the patch embedding's projection.
+    """Every fully connected layer, first to last: `nn.Linear`, and convolutions of the patch embedding's projection.
 
     A convolution (out, 3, h, w) counts as the matrix (out, 3·h·w) that multiplies a patch. The convolutional network
     before the projection of a hybrid (vit_small_r26_s32_224) is left out.

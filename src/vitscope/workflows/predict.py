@@ -80,7 +80,7 @@ def predictions(predictor: Predictor, images: Sequence[ImageLike], top: int = TO
         yield answered(path, answer, predictor.classes, top)
 
 
-def answered(path: str | None, shares: np.ndarray, classes: Sequence[str], top: int = TOP) -> Prediction:
+def answered(path: str | None, shares: np.ndarray, classes: tuple[str, ...], top: int = TOP) -> Prediction:
     """The answer of (C,) probabilities."""
     told = [Candidate(classes[i], float(shares[i])) for i in best(shares, top)]
     return Prediction(path, told[0].label, told[0].probability, told)
