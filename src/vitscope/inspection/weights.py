@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -110,11 +110,12 @@ def acting_weight(part: nn.Linear | nn.Conv2d) -> torch.Tensor:
     own = part.weight.detach()
     if not isinstance(part, (StdConv2d, StdConv2dSame, ScaledStdConv2d, ScaledStdConv2dSame)):
         return own
+    layer: Any = part
     filters = own.double().flatten(1)
-    spread = (filters.var(dim=1, correction=0, keepdim=True) + part.eps).sqrt()
+    spread = (filters.var(dim=1, correction=0, keepdim=True) + layer.eps).sqrt()
     acting = (filters - filters.mean(dim=1, keepdim=True)) / spread
     if isinstance(part, (ScaledStdConv2d, ScaledStdConv2dSame)):
-        acting = acting * part.scale * part.gain.detach().double().flatten(1)
+        acting = acting * layer.scale * layer.gain.detach().double().flatten(1)
     return acting.to(own.dtype).reshape(own.shape)
 
 
