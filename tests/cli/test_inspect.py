@@ -6,15 +6,16 @@ import pytest
 
 from tests.trained import save_run, tiny_bundle
 from vitscope.cli.app import main
+from vitscope.dashboard import pages
 from vitscope.storage.workspace import Workspace
 from vitscope.workflows import inside_page
 
 
 @pytest.fixture
 def place(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    template = tmp_path / "template.html"
+    template = tmp_path / pages.OFFLINE
     template.write_text(f"<body>{inside_page.MARKER}</body>", encoding="utf-8")
-    monkeypatch.setattr(inside_page, "template_file", lambda: template)
+    monkeypatch.setattr(pages, "STATIC", tmp_path)
     save_run(Workspace(tmp_path / "workspace"), tiny_bundle(), pictures)
     return tmp_path
 

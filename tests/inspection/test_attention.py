@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from vitscope.inspection.attention import class_share, distance, entropy, looked_at, rollout
+from vitscope.inspection.attention import class_share, distance, entropy, looked_at, reader, rollout, scaled
 from vitscope.inspection.tokens import Tokens
 
 TOKENS = Tokens(grid=(2, 3), prefix=2, has_class_token=True, patch=(4, 8))
@@ -106,3 +106,23 @@ def test_looked_at_is_the_class_tokens_row_on_the_grid() -> None:
     np.testing.assert_allclose(looked_at(weights, registers)[0, 1].ravel(), expected)
     only_class = random_weights(3, 1, 8)
     np.testing.assert_array_equal(looked_at(only_class, TOKENS)[2].ravel(), only_class[2, 0, 2:])
+
+
+def test_where_the_class_token_is_not_read_the_patches_look() -> None:
+    unread = TOKENS._replace(is_class_token_read=False)
+    weights = random_weights(2, 3, 8, 8)
+    expected = weights[1, 2, 2:, 2:].astype(np.float64).mean(axis=0)
+    np.testing.assert_allclose(looked_at(weights, unread)[1, 2].ravel(), expected)
+    np.testing.assert_allclose(reader(weights, unread)[1, 2], weights[1, 2, 2:].astype(np.float64).mean(axis=0))
+    np.testing.assert_array_equal(reader(weights, TOKENS)[1, 2], weights[1, 2, 0])
+
+
+def test_maps_as_bytes() -> None:
+    maps = np.random.default_rng(0).random((2, 3, 4, 5)) * 7
+    maps[1, 1] = 0
+    shown, largest = scaled(maps)
+    for i in range(2):
+        for j in range(3):
+            assert largest[i, j] == np.float32(maps[i, j].max())
+            share = maps[i, j] / (maps[i, j].max() or 1)
+            assert (shown[i, j] == [[round(255 * float(v)) for v in row] for row in share]).all()

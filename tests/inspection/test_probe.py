@@ -10,7 +10,7 @@ from torch import nn
 
 from tests.inspection.tiny import ALL, GLOBAL, by_hand, inputs_of, pixels, tiny
 from vitscope.errors import RequestError
-from vitscope.inspection.probe import attention_kind, attention_layers, capture
+from vitscope.inspection.probe import attention_kind, attention_layers, capture, confirmed_kind
 
 KINDS = {"swin_tiny_patch4_window7_224": "window", "cait_xxs24_224": "class", "xcit_nano_12_p16_224": "channel"}
 # The layers that are told of, where a model has several kinds.
@@ -162,3 +162,67 @@ def test_a_compiled_module_is_looked_into_as_it_is() -> None:
     compiled = torch.compile(module)
     probed = capture(compiled, pixels(1))  # type: ignore[arg-type]
     np.testing.assert_array_equal(probed.attention[0], capture(module, pixels(1)).attention[0])
+
+
+def differential() -> Any:
+    kwargs: dict[str, Any] = {"img_size": 32, "patch_size": 8, "embed_dim": 40, "depth": 2, "num_heads": 5}
+    module = timm.create_model("vit_dlittle_patch16_reg1_gap_256", num_classes=3, **kwargs).eval()
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for name, weight in module.named_parameters():
+            weight.copy_(torch.randn(weight.shape, generator=generator) * (0.1 if "lambda" in name else 1.0))
+    return module
+
+
+def test_the_difference_of_two_attentions_is_no_share() -> None:
+    """What the layer multiplies its values with, by hand from both halves: exact, and of other sums than 1."""
+    module, images = differential(), pixels(1)
+    names = ["blocks.0.attn.attn_drop", "blocks.0.attn.qkv"]
+    seen: list[torch.Tensor] = []
+    layer = module.blocks[0].attn
+    handle = layer.sub_norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    probed = capture(module, images, activations=names)
+    handle.remove()
+    both = torch.from_numpy(probed.activations[names[0]]).double().unflatten(1, (5, 2))
+    strength = float(layer._compute_lambda().detach())
+    used = both[:, :, 0] - strength * both[:, :, 1]
+    values = torch.from_numpy(probed.activations[names[1]]).double().chunk(3, dim=-1)[2]
+    expected = used @ values.unflatten(-1, (5, 8)).transpose(1, 2)
+    torch.testing.assert_close(seen[0].double(), expected, atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(used.sum(dim=-1), 1 - strength, atol=1e-5)
+    assert float(used.min()) < 0
+    assert (probed.kind, probed.attention) == ("none", [])
+    assert attention_kind(module) == ("none", probed.reason)
+    assert "difference" in probed.reason
+
+
+class TwoForOne(Shouting):
+    """Shows four heads, works with two."""
+
+    num_heads = 2
+
+
+def test_other_heads_than_the_layer_has_are_refused() -> None:
+    probed = capture(TwoForOne(torch.full((1, 4, 5, 5), 0.2)), pixels(1))
+    assert (probed.kind, probed.attention) == ("none", [])
+    assert probed.reason == "A layer shows weights of 4 heads but works with 2."
+    assert capture(TwoForOne(torch.full((1, 2, 5, 5), 0.2)), pixels(1)).kind == "global"
+
+
+def test_weights_that_are_not_finite_are_told_as_such() -> None:
+    module: Any = tiny("vit_tiny_patch16_224")
+    with torch.no_grad():
+        module.blocks[0].attn.qkv.weight.fill_(float("nan"))
+    for kind, reason in (confirmed_kind(module, pixels(1))[:2], capture(module, pixels(1))[2:4]):
+        assert kind == "none"
+        assert "NaN" in reason
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_pass_without_keeping_tells_the_same_kind(name: str) -> None:
+    module = tiny(name)
+    before, probed = _told(module), capture(module, pixels(1))
+    kind, reason, keys = confirmed_kind(module, pixels(1))
+    assert (kind, reason) == (probed.kind, probed.reason)
+    assert keys == tuple(sorted({weights.shape[-1] for weights in probed.attention}))
+    assert _told(module) == before

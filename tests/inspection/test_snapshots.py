@@ -229,3 +229,33 @@ def test_later_moments_and_leftovers_go(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     snapshots.remove_after(tmp_path, 4)
     assert snapshots.steps(tmp_path) == [3, 4] and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_file_of_another_name_is_no_moment(tmp_path: Path) -> None:
+    for name in ("step-x.npz", "step-.npz", "step-00000004.npz", "step-00000004-copy.npz"):
+        (tmp_path / name).touch()
+    assert snapshots.steps(tmp_path) == [4]
+    assert snapshots.read_timeline(tmp_path) == ([], [], [])
+
+
+def test_files_that_go_while_they_are_listed_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in (1, 2):
+        snapshots.write(tmp_path, step, 0.1, 0.1, [], {})
+    honest = snapshots.steps
+
+    def listed(folder: Path) -> list[int]:
+        there = honest(folder)
+        snapshots.moment_file(folder, 1).unlink(missing_ok=True)
+        return there
+
+    monkeypatch.setattr(snapshots, "steps", listed)
+    assert [moment.step for moment in snapshots.Reader(tmp_path).read().moments] == [2]
+
+
+def test_what_is_recorded_says_whose_rows_it_is(pixels: torch.Tensor) -> None:
+    module = tiny_bundle(global_pool="avg").module
+    found, weights = taken(module, pixels), capture(module, pixels).attention
+    assert found["reads"].item() == "patches"
+    assert taken(tiny_bundle().module, pixels)["reads"].item() == "class token"
+    row = weights[1][:, :, 1:, 1:].astype(float).mean(axis=2)
+    assert found["thumbnail_max"][:, 1] == pytest.approx(row.max(axis=-1))

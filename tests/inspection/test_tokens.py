@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -41,3 +43,34 @@ def test_sides_may_differ_and_a_class_token_be_missing() -> None:
 def test_what_has_no_patches_has_no_tokens() -> None:
     with pytest.raises(RequestError, match="Linear does not cut"):
         tokens_of(nn.Linear(3, 3), 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "reads"),
+    [
+        ("vit_tiny_patch16_224", {}, "class token"),
+        ("vit_tiny_patch16_224", {"global_pool": "avg"}, "patches"),
+        ("vit_tiny_patch16_224", {"global_pool": "max"}, "patches"),
+        ("deit_tiny_distilled_patch16_224", {}, "class token"),
+        ("deit3_small_patch16_224", {}, "class token"),
+        ("beit_base_patch16_224", {}, "patches"),
+        ("beit_base_patch16_224", {"global_pool": "token"}, "class token"),
+        ("eva02_tiny_patch14_224", {}, "patches"),
+        ("vit_small_patch14_reg4_dinov2", {}, "class token"),
+        ("vit_small_patch16_dinov3", {}, "patches"),
+    ],
+)
+def test_reads_is_what_the_logits_depend_on(name: str, more: dict, reads: str) -> None:
+    """Whether they change with the class token alone, as the last block gives it out."""
+    module: Any = timm.create_model(name, num_classes=3, **{**GLOBAL[name], **more}).eval()
+    with torch.no_grad():
+        for weight in module.parameters():
+            weight.normal_(0, 0.3)
+        plain = module(pixels(1))
+        handle = module.blocks[-1].register_forward_hook(
+            lambda _, __, out: torch.cat([out[:, :1] + 3 * torch.randn(1, 1, 32), out[:, 1:]], 1)
+        )
+        other = module(pixels(1))
+        handle.remove()
+    assert bool((plain - other).abs().max() > 1e-6) == (reads == "class token")
+    assert tokens_of(module, SIDE).reads == reads

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.linalg
+import timm
 import torch
+from timm.layers.std_conv import ScaledStdConv2d, ScaledStdConv2dSame, StdConv2d, StdConv2dSame
 from torch import nn
 
 from tests.inspection.tiny import ALL, OTHERS, pixels, tiny
@@ -177,3 +179,42 @@ def test_the_patch_embedding_multiplies_a_patch() -> None:
     assert layer.bias is not None
     given = capture(module, image, activations=["patch_embed"]).activations["patch_embed"][0, 4 + 2]
     np.testing.assert_allclose(given, (layer.weight @ patch + layer.bias).numpy(), atol=1e-4)
+
+
+def test_a_hybrids_convolutions_are_no_fully_connected_layers() -> None:
+    module = timm.create_model("vit_small_r26_s32_224", num_classes=3, depth=1).eval()
+    embedding = [layer.id for layer in W.linears(module) if layer.role == "patch_embed"]
+    assert embedding == ["patch_embed.proj"]
+
+
+@pytest.mark.parametrize("kind", [StdConv2d, StdConv2dSame, ScaledStdConv2d, ScaledStdConv2dSame])
+def test_standardised_weights_are_those_that_act(kind: Any) -> None:
+    """What a layer answers to a picture of a single 1 is its filter, turned around."""
+    options = {} if "Scaled" in kind.__name__ else {"bias": False}
+    layer = kind(1, 5, 3, padding=1, **options)
+    with torch.no_grad():
+        layer.weight.copy_(torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(0)) * 3 + 1)
+        if getattr(layer, "bias", None) is not None:
+            layer.bias.zero_()
+        spot = torch.zeros(1, 1, 5, 5)
+        spot[0, 0, 2, 2] = 1
+        seen = layer(spot)[0, :, 1:4, 1:4].flip(1, 2)
+    np.testing.assert_allclose(W.acting_weight(layer)[:, 0], seen, atol=1e-5)
+
+
+def test_a_plain_layers_weights_act_as_they_are() -> None:
+    layer = nn.Conv2d(3, 4, 2)
+    assert torch.equal(W.acting_weight(layer), layer.weight)
+
+
+def test_weights_that_are_not_finite_have_a_place_in_fixed_bins() -> None:
+    weight = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.1])
+    assert W.histogram(weight, np.linspace(-1, 1, 5, dtype=np.float32)).counts.tolist() == [2, 0, 1, 1]
+
+
+def test_how_far_a_matrix_moved() -> None:
+    a, b = matrix(7, 9), matrix(7, 9, seed=3)
+    x, y = a.numpy().astype(np.float64), b.numpy().astype(np.float64)
+    assert W.relative_change(a, b) == pytest.approx(scipy.linalg.norm(x - y) / scipy.linalg.norm(y), rel=1e-6)
+    assert W.relative_change(torch.zeros(2), torch.zeros(2)) == 0.0
+    assert W.relative_change(torch.ones(2), torch.zeros(2)) == math.inf

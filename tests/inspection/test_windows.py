@@ -9,7 +9,7 @@ import torch
 
 from tests.inspection.tiny import SIDE, pixels, tiny
 from vitscope.inspection.probe import capture
-from vitscope.inspection.windows import Windows, received, window_distance, windows_of
+from vitscope.inspection.windows import Windows, received, window_distance, window_entropy, windows_of
 
 SHIFTED = Windows(rows=2, cols=2, size=(2, 2), shift=(1, 1), grid=(4, 4), patch=(8, 8))
 
@@ -58,3 +58,38 @@ def test_distance_inside_windows() -> None:
     corner = (0 + 8 + 8 + math.hypot(8, 8)) / 4
     assert window_distance(uniform, SHIFTED)[0] == pytest.approx(corner)
     assert window_distance(np.tile(np.eye(4), (4, 2, 1, 1)), SHIFTED).tolist() == [0.0, 0.0]
+
+
+def test_distance_down_and_across_are_of_the_patchs_sides() -> None:
+    oblong = Windows(rows=1, cols=1, size=(2, 2), shift=(0, 0), grid=(2, 2), patch=(3, 11))
+    down = np.roll(np.eye(4), 2, axis=1)[None, None]  # each to the patch above or below
+    across = np.eye(4)[[1, 0, 3, 2]][None, None]
+    assert window_distance(down, oblong)[0] == pytest.approx(3)
+    assert window_distance(across, oblong)[0] == pytest.approx(11)
+
+
+def test_padding_is_no_query() -> None:
+    """A grid of 3 × 3 in windows of 2 × 2, shifted by one: against loops over the nine patches alone."""
+    padded = Windows(rows=2, cols=2, size=(2, 2), shift=(1, 1), grid=(3, 3), patch=(8, 4))
+    raised = np.exp(np.random.default_rng(4).normal(size=(4, 2, 4, 4)))
+    weights = raised / raised.sum(axis=-1, keepdims=True)
+    weights[~padded.is_patch.repeat(2, axis=0).reshape(4, 2, 4)] = np.eye(4)[0]  # what must not count
+    places = [(row, col) for row in range(3) for col in range(3)]  # after the shift
+    assert padded.is_patch.sum() == 9
+    entropies, distances, expected = np.zeros(2), np.zeros(2), np.zeros((2, 3, 3))
+    for row, col in places:
+        window, query = (row // 2) * 2 + col // 2, (row % 2) * 2 + col % 2
+        for head in range(2):
+            shares = [float(share) for share in weights[window, head, query]]
+            entropies[head] -= sum(p * math.log(p) for p in shares) / 9
+            inside = [(r, c) for r, c in places if (r // 2, c // 2) == (row // 2, col // 2)]
+            looks = {(r, c): shares[(r % 2) * 2 + c % 2] for r, c in inside}
+            total = sum(looks.values())
+            distances[head] += (
+                sum(share / total * math.hypot(8 * (r - row), 4 * (c - col)) for (r, c), share in looks.items()) / 9
+            )
+            for (r, c), share in looks.items():
+                expected[head, (r + 1) % 3, (c + 1) % 3] += share / len(inside)
+    np.testing.assert_allclose(window_entropy(weights, padded), entropies)
+    np.testing.assert_allclose(window_distance(weights, padded), distances)
+    np.testing.assert_allclose(received(weights, padded), expected)

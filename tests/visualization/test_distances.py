@@ -52,3 +52,15 @@ def test_spread_scale_and_reference() -> None:
 def test_one_head_and_one_layer() -> None:
     axes = panel_of(drawn(Panel("Distance", "pixels", np.array([[3.0]]))), "Distance")
     assert axes.lines[0].get_xdata().tolist() == [0]
+
+
+def test_a_reference_may_differ_from_layer_to_layer() -> None:
+    made = drawn(
+        Panel("Distance", "pixels", VALUES, reference=Reference("the same everywhere", np.array([14.0, 28.0])))
+    )
+    axes = panel_of(made, "Distance")
+    (segments,) = [c.get_segments() for c in axes.collections]
+    assert [segment[:, 1].tolist() for segment in segments] == [[14, 14], [28, 28]]
+    assert [round(float(segment[:, 0].mean())) for segment in segments] == [0, 1]
+    (told,) = [text for text in axes.texts if text.get_text() == "the same everywhere"]
+    assert told.xy == (1, 28)

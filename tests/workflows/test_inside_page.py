@@ -4,6 +4,8 @@ import base64
 import gzip
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,22 +14,28 @@ import numpy as np
 import pytest
 
 from tests.trained import FRUITS, save_run, tiny_bundle
+from vitscope.data.manifest import Manifest
 from vitscope.errors import RequestError
 from vitscope.inspection.weights import linears
 from vitscope.storage.workspace import Workspace
 from vitscope.visualization.document import unpack
 from vitscope.workflows import inside_page
-from vitscope.workflows.inside_page import MARKER, write_page
+from vitscope.workflows.inside_page import MARKER, Written
+from vitscope.workflows.views import Views
 
 EVIL = "</script><script>alert(1)</script>"
 
 
-@pytest.fixture(autouse=True)
-def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture
+def template(tmp_path: Path) -> Path:
     file = tmp_path / "template.html"
     file.write_text(f"<!doctype html><title>x</title><body><p>before</p>{MARKER}<p>after</p></body>", encoding="utf-8")
-    monkeypatch.setattr(inside_page, "template_file", lambda: file)
     return file
+
+
+@pytest.fixture
+def write_page(template: Path) -> Callable[..., Written]:
+    return partial(inside_page.write_page, template=template)
 
 
 class Scripts(HTMLParser):
@@ -57,7 +65,7 @@ def documents(file: Path) -> dict[str, Any]:
     return Scripts(file.read_text(encoding="utf-8")).documents
 
 
-def test_a_run_in_one_file(tmp_path: Path, pictures: Path) -> None:
+def test_a_run_in_one_file(write_page: Callable[..., Written], tmp_path: Path, pictures: Path) -> None:
     place = Workspace(tmp_path / "workspace")
     run = save_run(place, tiny_bundle(), pictures)
     written = write_page(run.id, None, tmp_path / "model.html", workspace=place)
@@ -75,7 +83,7 @@ def test_a_run_in_one_file(tmp_path: Path, pictures: Path) -> None:
     assert not re.search(r"https?://", written.path.read_text(encoding="utf-8"))
 
 
-def test_every_weight_where_asked(tmp_path: Path, pictures: Path) -> None:
+def test_every_weight_where_asked(write_page: Callable[..., Written], tmp_path: Path, pictures: Path) -> None:
     image = pictures / "pear" / "001.png"
     written = write_page(tiny_bundle(), image, tmp_path / "model.html", layers=True)
     told = documents(written.path)
@@ -88,7 +96,7 @@ def test_every_weight_where_asked(tmp_path: Path, pictures: Path) -> None:
     assert "heads" not in told  # this model is of no run
 
 
-def test_no_name_can_become_a_script(tmp_path: Path, pictures: Path) -> None:
+def test_no_name_can_become_a_script(write_page: Callable[..., Written], tmp_path: Path, pictures: Path) -> None:
     evil = tmp_path / 'a"><img src=x onerror=alert(1)>.png'
     evil.write_bytes((pictures / "pear" / "001.png").read_bytes())
     bundle = tiny_bundle(classes=(EVIL, *FRUITS[1:]))
@@ -100,7 +108,7 @@ def test_no_name_can_become_a_script(tmp_path: Path, pictures: Path) -> None:
 
 
 def test_what_has_no_room_is_left_out_and_named(
-    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    write_page: Callable[..., Written], tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     everything = write_page(tiny_bundle(), pictures / "pear" / "001.png", tmp_path / "a.html").path
     limit = everything.stat().st_size * 2 // 3
@@ -116,13 +124,15 @@ def test_what_has_no_room_is_left_out_and_named(
         assert any(item.startswith(f"{key}:") for item in told["left_out"]["items"])
 
 
-def test_without_a_picture_the_rest_is_there(tmp_path: Path) -> None:
+def test_without_a_picture_the_rest_is_there(write_page: Callable[..., Written], tmp_path: Path) -> None:
     written = write_page(tiny_bundle(), None, tmp_path / "model.html")
     assert not any(key.startswith("attention") for key in documents(written.path))
     assert "--image" in written.notices[0]
 
 
-def test_nothing_is_written_where_it_cannot_be(tmp_path: Path, template: Path, pictures: Path) -> None:
+def test_nothing_is_written_where_it_cannot_be(
+    write_page: Callable[..., Written], tmp_path: Path, template: Path, pictures: Path
+) -> None:
     target = tmp_path / "model.html"
     with pytest.raises(RequestError, match=r"ends in \.html"):
         write_page(tiny_bundle(), None, tmp_path / "model.png")
@@ -139,6 +149,34 @@ def test_nothing_is_written_where_it_cannot_be(tmp_path: Path, template: Path, p
     assert not target.exists()
 
 
-def test_the_template_is_where_the_build_puts_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    assert inside_page.template_file().parts[-4:] == ("vitscope", "dashboard", "static", "inspect.html")
+def test_pictures_that_were_moved_away_cost_the_attention_alone(
+    write_page: Callable[..., Written], tmp_path: Path, pictures: Path
+) -> None:
+    place = Workspace(tmp_path / "workspace")
+    run = save_run(place, tiny_bundle(), pictures)
+    first, second, *_ = [choice["id"] for choice in Views(run, place).document("overview")["pinned"]]
+    manifest = Manifest.load(run.folder / "manifest.parquet")
+    paths = {f"sample:{one.sample_id}": one.path for one in map(manifest.sample, range(len(manifest)))}
+    paths[first].unlink()
+    told = documents(write_page(run, None, tmp_path / "a.html", workspace=place).path)
+    assert told["attention"]["image"]["id"] == second
+    assert any(item.startswith(f"attention on {first}: ") for item in told["left_out"]["items"])
+    pictures.rename(tmp_path / "elsewhere")
+    written = write_page(run, None, tmp_path / "b.html", workspace=place)
+    told = documents(written.path)
+    assert {"overview", "structure", "layers", "layer/0"} <= set(told)
+    assert not any(key.startswith(("attention", "heads")) for key in told)
+    assert "none of its own can be read" in written.notices[0]
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(RequestError, match="not an image"):
+        write_page(run, broken, tmp_path / "c.html", workspace=place)
+
+
+def test_a_layer_that_is_too_large_is_left_out_and_named(
+    write_page: Callable[..., Written], tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vitscope.workflows.documents.attention.MOST_BYTES", 2 * 3 * 17 * 17 - 1)
+    told = documents(write_page(tiny_bundle(), pictures / "pear" / "001.png", tmp_path / "a.html").path)
+    assert "attention" in told and "attention/0" not in told
+    assert any(item.startswith("attention/1: 1.7 kB") for item in told["left_out"]["items"])

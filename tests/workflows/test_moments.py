@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from tests.trained import save_run, tiny_bundle
 from vitscope.errors import RequestError
+from vitscope.inspection import snapshots
 from vitscope.models.bundle import ModelBundle
 from vitscope.storage.artifacts import point
 from vitscope.storage.workspace import Workspace
@@ -80,3 +82,47 @@ def test_a_damaged_checkpoint_that_stays_is_told_not_tried_for_ever(run: Run, tm
     (first_and_last(run)[1] / "model.safetensors").write_bytes(b"nothing of the kind")
     with pytest.raises(RequestError):
         of(run, Workspace(tmp_path / "workspace")).open(LAST)
+
+
+def test_best_is_never_silently_the_last(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As while the link is replaced: it is there, and what it pointed to a moment ago is not."""
+    first, last = first_and_last(run)
+    best = first.with_name(BEST)
+    shutil.copytree(first, first.with_name("step-00000002"), dirs_exist_ok=True)
+    best.unlink()
+    best.symlink_to("step-00000077")
+    looks = iter(range(3))
+
+    def replaced_meanwhile(_: float) -> None:
+        if next(looks) == 1:
+            point(best, first)
+
+    monkeypatch.setattr("vitscope.workflows.moments.time.sleep", replaced_meanwhile)
+    opened = of(run, Workspace(tmp_path / "workspace")).open(BEST)
+    assert opened.key[0] == str((first / "model.safetensors").resolve())
+    monkeypatch.setattr("vitscope.workflows.moments.time.sleep", lambda _: None)
+    best.unlink()
+    best.symlink_to("step-00000077")
+    with pytest.raises(RequestError, match="best: points to a checkpoint that is not there"):
+        of(run, Workspace(tmp_path / "workspace")).open(BEST)
+    best.unlink()
+    assert of(run, Workspace(tmp_path / "workspace")).open(BEST).key[0] == str((last / "model.safetensors").resolve())
+
+
+def test_a_truncated_moment_costs_its_epoch_alone(run: Run, tmp_path: Path) -> None:
+    folder = run.folder / "snapshots"
+    folder.mkdir()
+    whole = snapshots.write(folder, 3, 0.75, 0.1, [], {"x": np.zeros(1000)})
+    whole.with_name("step-00000005.npz").write_bytes(whole.read_bytes()[:-30])
+    whole.with_name("step-x.npz").write_bytes(b"")
+    told = {moment.id: moment.epoch for moment in of(run, Workspace(tmp_path / "workspace")).all()}
+    assert told["step-00000003"] == 0.75
+    assert told["step-00000005"] is None
+
+
+def test_two_models_are_kept(run: Run, tmp_path: Path) -> None:
+    moments = of(run, Workspace(tmp_path / "workspace"))
+    names = [f"step-{step:08d}" for step in (1, 2, 3)]
+    first, second, third = (moments.open(name).bundle for name in names)
+    assert moments.open(names[1]).bundle is second and moments.open(names[2]).bundle is third
+    assert moments.open(names[0]).bundle is not first

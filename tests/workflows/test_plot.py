@@ -228,3 +228,19 @@ def test_only_one_run_at_a_time(workspace: Workspace, run: Run, figure: str) -> 
         plot([run.id, other], workspace, figure=figure)
     with pytest.raises(RequestError, match="no checkpoint yet"):
         plot([other], workspace, figure=figure)
+
+
+def test_where_there_is_no_map_the_figure_says_why(workspace: Workspace, pictures: Path) -> None:
+    kwargs = {"img_size": 32, "embed_dim": 40, "num_heads": 5, "class_token": False, "reg_tokens": 1}
+    bundle = tiny_bundle("vit_dlittle_patch16_reg1_gap_256", **kwargs)
+    save_run(workspace, bundle, pictures, name="difference")
+    for figure in ("attention", "distances"):
+        with pytest.raises(RequestError, match=r"to draw\. Its layers work with the difference of two attentions"):
+            inside_figures.draw(figure, "difference", workspace)
+
+
+def test_the_figure_says_whose_attention_it_is(workspace: Workspace, pictures: Path) -> None:
+    save_run(workspace, tiny_bundle(), pictures, name="token")
+    save_run(workspace, tiny_bundle(global_pool="avg"), pictures, name="mean")
+    assert "attention of the class token" in told(inside_figures.draw("attention", "token", workspace))
+    assert "attention of the mean patch" in told(inside_figures.draw("attention", "mean", workspace))

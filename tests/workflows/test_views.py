@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import base64
+import gc
 import io
 import json
 import math
+import re
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +36,7 @@ from vitscope.storage.runs import create_run
 from vitscope.storage.workspace import Workspace
 from vitscope.visualization.document import to_json, unpack
 from vitscope.workflows.data import prepare
-from vitscope.workflows.moments import NoWeights
+from vitscope.workflows.moments import KEPT, NoWeights
 from vitscope.workflows.pictures import upload_id
 from vitscope.workflows.run import Run
 from vitscope.workflows.views import KEYS, Views
@@ -93,6 +96,7 @@ def test_overview(views: Views, run: Run) -> None:
         "grid": [4, 4],
         "prefix_tokens": 1,
         "has_class_token": True,
+        "reads": "class token",
         "embed_dim": 48,
         "depth": 2,
         "num_heads": 3,
@@ -347,6 +351,8 @@ def test_timeline_is_what_was_recorded(views: Views, run: Run) -> None:
         ("layer/99", {}),
         ("layer/INDEX", {}),
         ("attention/2", {}),
+        ("attention/1", {"heads": "0:4"}),
+        ("attention/1", {"rows": "17:18"}),
         ("../overview", {}),
         ("", {}),
         ("overview", {"at": "best"}),
@@ -431,3 +437,188 @@ def test_looking_changes_nothing(views: Views, run: Run) -> None:
     assert torch.equal(torch.get_rng_state(), generator)
     assert all(torch.equal(weights[k], v) for k, v in bundle.module.state_dict().items())
     assert {file: file.read_bytes() for file in sorted(run.folder.rglob("*")) if file.is_file()} == before
+
+
+# ------------------------------------------------------------------------------------------------ whose rows
+
+
+def test_what_the_classifier_does_not_read_says_nothing_of_where_it_looks(place: Workspace, pictures: Path) -> None:
+    """Averaging models: maps and rollout are means over the patches' rows, by hand."""
+    bundle, image = tiny_bundle(global_pool="avg"), pictures / "apple" / "000.png"
+    views = Views(bundle, place, images=[image])
+    told = views.document("attention")
+    assert (told["reads"], views.document("overview")["model"]["reads"]) == ("patches", "patches")
+    assert views.document("overview")["model"]["has_class_token"]
+    weights = capture(bundle.module, bundle.preprocess(image)[None]).attention
+    for layer in range(2):
+        row = weights[layer][0, :, 1:, 1:].astype(float).mean(axis=1)
+        largest = row.max(axis=-1)
+        np.testing.assert_allclose(unpack(told["thumbnail_max"])[layer], largest, rtol=1e-6)
+        mapped = unpack(told["thumbnails"])[layer].reshape(3, 16) / 255 * largest[:, None]
+        np.testing.assert_allclose(mapped, row, atol=0.003)
+    np.testing.assert_allclose(unpack(told["rollout"]), measure.rollout(weights)[:, 0, 1:].mean(axis=1), rtol=1e-5)
+    token = Views(tiny_bundle(global_pool="token"), place, images=[image]).document("attention")
+    assert token["reads"] == "class token"
+    assert token["thumbnails"] != told["thumbnails"]
+
+
+def test_old_moments_are_of_the_class_token(run: Run, place: Workspace) -> None:
+    file = snapshots.moment_file(run.folder / "snapshots", 1)
+    with np.load(file) as content:
+        arrays = {name: content[name] for name in content.files if name != "reads"}
+    np.savez(file, **arrays)
+    assert [one["reads"] for one in Views(run.id, place).document("timeline")["moments"]] == ["class token"] * 3
+
+
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "vit_tiny_patch16_224", "cait_xxs24_224"])
+def test_a_head_that_looks_everywhere_the_same(name: str, place: Workspace, pictures: Path) -> None:
+    """Queries and keys of zero: what the model then measures is what the document says of such a head."""
+    module: Any = tiny(name)
+    for part in module.modules():
+        if isinstance(getattr(part, "attn_drop", None), torch.nn.Module):
+            for weight in part.parameters():
+                torch.nn.init.zeros_(weight)
+    bundle = ModelBundle(module, name, ALL[name], FRUITS, Preprocess(SIDE))
+    views = Views(bundle, place)
+    views.pictures = Views(save_run(place, tiny_bundle(), pictures).id, place).pictures
+    told = views.document("heads", count="2")
+    if told["kind"] == "class":
+        assert (told["uniform_entropy"], told["uniform_distance"]) == (None, None)
+        return
+    plain = slice(None, None, 2) if told["kind"] == "window" else slice(None)  # a shifted window has a mask besides
+    for what in ("entropy", "distance"):
+        measured, uniform = unpack(told[what])[plain], unpack(told[f"uniform_{what}"])[plain]
+        expected = np.where(np.isnan(measured), np.nan, uniform[:, None])
+        np.testing.assert_allclose(measured, expected, rtol=1e-5)
+    if told["kind"] == "window":  # 4 × 4 patches of 2 and of 4 pixels, by hand
+        corners = [math.hypot(a - c, b - d) for a in range(4) for b in range(4) for c in range(4) for d in range(4)]
+        np.testing.assert_allclose(
+            unpack(told["uniform_distance"]), np.mean(corners) * np.array([2, 2, 4, 4]), rtol=1e-6
+        )
+        np.testing.assert_allclose(unpack(told["uniform_entropy"]), [math.log(16)] * 4, rtol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------ why there is none
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "side", "why"),
+    [
+        ("nest_tiny", {}, 224, "every token"),
+        ("pvt_v2_b0", {"depths": (1, 1, 1, 1)}, 64, "Only|every token|different numbers"),
+        ("crossvit_tiny_240", {}, 240, "different numbers|every token"),
+        (
+            "vit_dlittle_patch16_reg1_gap_256",
+            {"img_size": 32, "depth": 2, "embed_dim": 40, "num_heads": 5},
+            32,
+            "difference",
+        ),
+    ],
+)
+def test_the_overview_says_what_the_documents_show(
+    name: str, kwargs: dict[str, Any], side: int, why: str, place: Workspace, pictures: Path
+) -> None:
+    module = timm.create_model(name, num_classes=len(FRUITS), **kwargs).eval()
+    image = pictures / "apple" / "000.png"
+    views = Views(ModelBundle(module, name, kwargs, FRUITS, Preprocess(side)), place, images=[image])
+    told, overview = views.document("attention"), views.document("overview")["attention"]
+    assert told["kind"] == overview["kind"] == "none"
+    assert told["reason"] == overview["reason"] == told["rollout_reason"]
+    assert re.search(why, overview["reason"])
+
+
+# ------------------------------------------------------------------------------------------------ what is kept
+
+
+def test_every_moment_has_its_own_numbers(views: Views) -> None:
+    """Nothing that was kept of one moment is shown for another."""
+    for key in ("filters", "attention", "heads", "layers"):
+        now, start = views.document(key), views.document(key, at="initial")
+        fresh = {"filters": "patch", "attention": "entropy", "heads": "entropy", "layers": "layers"}[key]
+        assert now[fresh] != start[fresh], key
+        assert views.document(key)[fresh] == now[fresh], key
+
+
+def test_models_that_are_closed_leave_memory(views: Views, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two models stay open, whatever was told of others: also where nobody asked for a list of layers to the end."""
+    monkeypatch.setattr("vitscope.workflows.views.PATIENCE_S", -1.0)
+    alive = []
+    for seed in range(5):
+        tiny_bundle(seed=seed).save(run.folder / "checkpoints" / "step-00000002")
+        assert not views.document("layers", partial="1")["is_complete"]
+        for key in ("filters", "attention", "layer/0"):
+            views.document(key)
+        module: Any = views.moments.open().bundle.module
+        alive.append(weakref.ref(module))
+        held = module.blocks[0].attn.qkv.weight.untyped_storage().data_ptr()
+        assert not any(
+            tensor.untyped_storage().data_ptr() == held for kept in views._made.values() for tensor in tensors_in(kept)
+        )
+        del module
+    gc.collect()
+    assert sum(one() is not None for one in alive) == KEPT == 2
+
+
+def tensors_in(value: Any) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, dict):
+        return [found for part in value.values() for found in tensors_in(part)]
+    if isinstance(value, (list, tuple)):
+        return [found for part in value for found in tensors_in(part)]
+    return tensors_in(vars(value)) if hasattr(value, "__dict__") else []
+
+
+def test_a_new_moment_costs_the_reading_of_one_file(views: Views, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    views.document("timeline")
+    read: list[int] = []
+    honest = snapshots.read_moment
+    monkeypatch.setattr(snapshots, "read_moment", lambda folder, step: read.append(step) or honest(folder, step))
+    file = snapshots.moment_file(run.folder / "snapshots", 7)
+    file.with_name("step-00000009.npz").write_bytes(file.read_bytes())
+    assert len(views.document("timeline/layers")["moments"]) == 4
+    assert read == [9]
+    file.unlink()
+    assert len(views.document("timeline")["moments"]) == 3
+    assert read == [9]
+
+
+def test_a_picture_that_was_rewritten_is_seen_anew(views: Views, run: Run) -> None:
+    name, path, _ = sample(run)
+    before = views.document("attention", image=name)
+    heads = views.document("heads")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)).save(path)
+    after = views.document("attention", image=name)
+    fresh = Views(run.id, views._place)
+    assert after["image"]["pixels"] != before["image"]["pixels"]
+    assert after == fresh.document("attention", image=name)
+    assert views.document("attention/0", image=name) == fresh.document("attention/0", image=name)
+    assert views.document("heads")["entropy"] != heads["entropy"]
+    assert views.document("heads") == fresh.document("heads")
+
+
+def test_a_picture_that_was_moved_is_not_the_first_one(views: Views, run: Run) -> None:
+    sample(run)[1].unlink()
+    for key in ("attention", "timeline"):
+        assert views.document(key)["image"]["id"] == sample(run, row=1)[0]
+        with pytest.raises(RequestError, match="no such file"):
+            views.document(key, image=sample(run)[0])
+
+
+# ------------------------------------------------------------------------------------------------ large layers
+
+
+def test_a_large_layer_comes_in_parts(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = views.document("attention/1")
+    every = unpack(whole["weights"])
+    assert (whole["heads"], whole["rows"], whole["shape"]) == ([0, 3], [0, 17], [3, 17, 17])
+    part = views.document("attention/1", heads="1:3", rows="4:9")
+    np.testing.assert_array_equal(unpack(part["weights"]), every[1:3, 4:9])
+    assert (part["heads"], part["rows"]) == ([1, 3], [4, 9])
+    assert views.document("attention")["layer_bytes"] == [2 * 3 * 17 * 17] * 2
+    for most, asked, hint in ((2 * 2 * 17 * 17, {}, "heads=0:2"), (2 * 17 * 5, {"heads": "1:2"}, "rows=0:5")):
+        monkeypatch.setattr("vitscope.workflows.documents.attention.MOST_BYTES", most)
+        with pytest.raises(RequestError, match=hint):
+            views.document("attention/1", **asked)
+        told = dict(asked, **dict([hint.split("=")]))
+        assert 2 * unpack(views.document("attention/1", **told)["weights"]).size <= most

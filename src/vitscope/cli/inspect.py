@@ -21,12 +21,14 @@ def command(
     ] = False,
 ) -> None:
     """Write structure, fully connected layers and attention into one HTML file that needs no network."""
+    from vitscope.dashboard.pages import OFFLINE, STATIC
     from vitscope.text import size
     from vitscope.workflows.inside_page import write_page
 
     if settings(ctx).verbosity >= 0:
         warn(f"Looking into {model} …")  # opening a model takes seconds; the file's name alone is the result
-    written = write_page(model, image, output, layers=layers, workspace=open_workspace(ctx))
+    place = open_workspace(ctx)
+    written = write_page(model, image, output, template=STATIC / OFFLINE, layers=layers, workspace=place)
     if settings(ctx).verbosity >= 0:
         for notice in written.notices:
             for line in notice.split("\n"):

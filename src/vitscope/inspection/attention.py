@@ -1,4 +1,4 @@
-"""What attention weights say: how spread they are, how far they reach, what the class token sees.
+"""What attention weights say: how spread they are, how far they reach, where a model looks.
 
 Weights are (…, H, N, N): a head's row i says how the query token i shares its attention among the N tokens. All is
 computed in float64.
@@ -15,9 +15,14 @@ from vitscope.inspection.tokens import Tokens
 
 def entropy(weights: np.ndarray) -> np.ndarray:
     """(…, H, Q, N) → (…, H): entropy of a query's shares in nats, the mean over the queries; 0 to ln N."""
+    return row_entropy(weights).mean(axis=-1)
+
+
+def row_entropy(weights: np.ndarray) -> np.ndarray:
+    """(…, N) → (…): of each query."""
     shares = weights.astype(np.float64)
     safe = np.where(shares > 0, shares, 1.0)  # 0 · ln 0 is 0
-    return -(shares * np.log(safe)).sum(axis=-1).mean(axis=-1)
+    return -(shares * np.log(safe)).sum(axis=-1)
 
 
 def distance(weights: np.ndarray, tokens: Tokens) -> np.ndarray:
@@ -26,19 +31,21 @@ def distance(weights: np.ndarray, tokens: Tokens) -> np.ndarray:
     As in Dosovitskiy et al. 2021 (arXiv:2010.11929), figure 7. Prefix tokens are left out, as queries and as keys, and
     the rest of each row is scaled to sum 1.
     """
-    return mean_distance(weights[..., tokens.prefix :, tokens.prefix :], centres(tokens.grid, tokens.patch))
+    far = reach(weights[..., tokens.prefix :, tokens.prefix :], centres(tokens.grid, tokens.patch))
+    looks = np.isfinite(far)  # a query that looks at prefix tokens alone has no distance; it is left out of the mean
+    with np.errstate(invalid="ignore"):
+        return np.where(looks, far, 0.0).sum(axis=-1) / looks.sum(axis=-1)
 
 
-def mean_distance(weights: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """(…, H, M, M) weights among M patches at `places` (M, 2) → (…, H), in the places' unit. NaN without any weight."""
+def reach(weights: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """(…, M, M) weights among M patches at `places` (M, 2) → (…, M): how far each looks, in the places' unit.
+
+    Each row is scaled to sum 1; NaN for one of zeros.
+    """
     between = np.linalg.norm(places[:, None] - places[None], axis=-1)
     shares = weights.astype(np.float64)
-    total = shares.sum(axis=-1)
-    # A query that looks at prefix tokens alone has no distance; it is left out of the mean.
-    looks = total > 0
-    reach = (shares * between).sum(axis=-1) / np.where(looks, total, 1.0)
     with np.errstate(invalid="ignore"):
-        return (reach * looks).sum(axis=-1) / looks.sum(axis=-1)
+        return np.einsum("...qk,qk->...q", shares, between) / shares.sum(axis=-1)
 
 
 def centres(grid: tuple[int, int], patch: tuple[int, int]) -> np.ndarray:
@@ -70,13 +77,24 @@ def rollout(attention: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def looked_at(weights: np.ndarray, tokens: Tokens) -> np.ndarray:
-    """(…, H, N, N) → (…, H, gh, gw): the class token's row on the grid, or the mean over the patches' rows without one.
+    """(…, H, N, N) → (…, H, gh, gw): what `reader` says, on the grid. Works for rollout too."""
+    row = reader(weights, tokens)[..., tokens.prefix :]
+    return row.reshape(*row.shape[:-1], *tokens.grid)
 
-    Works for rollout too. (…, H, 1, N), where only the class token looks, is taken as it is.
+
+def reader(weights: np.ndarray, tokens: Tokens) -> np.ndarray:
+    """(…, N, N) → (…, N): the row of the class token where the classifier reads it, else the mean of the patches' rows.
+
+    (…, 1, N), where only the class token looks, is taken as it is.
     """
     shares = weights.astype(np.float64)
-    if tokens.has_class_token or shares.shape[-2] == 1:
-        row = shares[..., 0, :]
-    else:
-        row = shares[..., tokens.prefix :, :].mean(axis=-2)
-    return row[..., tokens.prefix :].reshape(*row.shape[:-1], *tokens.grid)
+    if tokens.reads == "class token" or shares.shape[-2] == 1:
+        return shares[..., 0, :]
+    return shares[..., tokens.prefix :, :].mean(axis=-2)
+
+
+def scaled(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(…, gh, gw), not below 0 → bytes of which 255 is each map's largest, and those largest ones (…) float32."""
+    largest = maps.max(axis=(-2, -1))
+    parts = maps / np.where(largest > 0, largest, 1.0)[..., None, None]
+    return np.rint(255 * np.clip(parts, 0, 1)).astype(np.uint8), largest.astype(np.float32)

@@ -14,16 +14,20 @@ Kinds of attention, and the shape of a layer's weights (B images, H heads, rows 
 cait's other blocks mix the heads after the softmax: their rows are no shares of anything (they do not sum to 1 and may
 be negative), so they are not given as attention. `activations=["blocks.0.attn.attn_drop"]` gives them, (B, H, N, N).
 xcit's two last blocks (class attention) can be had the same way, with `cls_attn_blocks.0.attn.attn_drop`.
+
+Nor is what differential attention (vit_dlittle, vit_dwee, vit_dpwee) works with: A₁ − λA₂, whose rows sum to 1 − λ and
+may be negative. `activations=["blocks.0.attn.attn_drop"]` gives both halves, (B, 2·H, N, N): A₁ and A₂ of each head.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from timm.layers.diff_attention import DiffAttention
 from timm.models.cait import ClassAttn, TalkingHeadAttn
 from timm.models.swin_transformer import WindowAttention
 from timm.models.swin_transformer_v2 import WindowAttention as WindowAttentionV2
@@ -37,7 +41,12 @@ _KINDS: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], str], ...] = 
     (TalkingHeadAttn, "talking"),
     ((WindowAttention, WindowAttentionV2), "window"),
     (XCA, "channel"),
+    (DiffAttention, "difference"),
 )
+_NO_SHARES = {
+    "difference": "Its layers work with the difference of two attentions: what a token gives the others is no share.",
+    "talking": "Its layers mix their heads after the softmax: what a token gives the others is no share.",
+}
 # Layers of several kinds in one model: which of them is told.
 _TOLD = {frozenset({"talking", "class"}): "class", frozenset({"channel", "class"}): "channel"}
 
@@ -69,15 +78,14 @@ def capture(
     kind, reason = attention_kind(module)
     layers = [layer for layer in attention_layers(module) if _kind_of(layer) == kind] if attention else []
     taken: list[torch.Tensor] = []
+    seen: list[_Passed] = []
     given: dict[str, np.ndarray] = {}
     with ExitStack() as stack:
         stack.enter_context(evaluating(module))
         stack.enter_context(unfused(module))
         for layer in layers:
-            handle = layer.get_submodule("attn_drop").register_forward_pre_hook(
-                lambda _, inputs: taken.append(inputs[0].detach().clone())
-            )
-            stack.callback(handle.remove)
+            stack.callback(_watch(layer, lambda layer, weights: seen.append(_Passed.of(layer, weights))))
+            stack.callback(_watch(layer, lambda _, weights: taken.append(weights.detach().clone())))
         for name in activations:
             handle = named[name].register_forward_hook(
                 lambda _, __, output, name=name: given.update({name: _array(output)})
@@ -87,21 +95,46 @@ def capture(
         logits = _array(module(pixels.to(device)))
     if not layers:
         return Probed(logits, [], kind, reason, given)
-    kind, reason = _confirmed(kind, taken, len(layers), len(pixels))
+    kind, reason = _confirmed(kind, seen, len(layers), len(pixels))
     weights = [] if kind == "none" else [_by_image(weight, kind, len(pixels)) for weight in taken]
     return Probed(logits, weights, kind, reason, given)
 
 
-def attention_kind(module: nn.Module) -> tuple[str, str]:
-    """The kind of attention that `capture` tells of a model, and for "none" the reason in words. Runs nothing.
+def confirmed_kind(module: nn.Module, pixels: torch.Tensor) -> tuple[str, str, tuple[int, ...]]:
+    """What `capture` would tell of (B, 3, S, S) pixels: the kind, for "none" the reason, and how many keys a query has.
 
-    What only a pass can show (a layer that keeps its weights to itself) makes `capture` answer "none" all the same.
+    Takes a pass as `capture` does, but keeps nothing of it: the numbers of keys are those of all layers, each once,
+    smallest first.
+    """
+    module = getattr(module, "_orig_mod", module)
+    kind, reason = attention_kind(module)
+    layers = [layer for layer in attention_layers(module) if _kind_of(layer) == kind]
+    if not layers:
+        return kind, reason, ()
+    seen: list[_Passed] = []
+    with ExitStack() as stack:
+        stack.enter_context(evaluating(module))
+        stack.enter_context(unfused(module))
+        for layer in layers:
+            stack.callback(_watch(layer, lambda layer, weights: seen.append(_Passed.of(layer, weights))))
+        device = next((p.device for p in module.parameters()), pixels.device)
+        module(pixels.to(device))
+    kind, reason = _confirmed(kind, seen, len(layers), len(pixels))
+    return kind, reason, tuple(sorted({one.shape[-1] for one in seen})) if kind != "none" else ()
+
+
+def attention_kind(module: nn.Module) -> tuple[str, str]:
+    """The kind of attention that a model's layers are made for, and for "none" the reason in words. Runs nothing.
+
+    What only a pass can show (a layer that keeps its weights to itself) makes `capture` answer "none" all the same:
+    see `confirmed_kind`.
     """
     kinds = frozenset(_kind_of(layer) for layer in attention_layers(module))
-    if len(kinds) == 1 and "talking" not in kinds:
-        return next(iter(kinds)), ""
     if kinds in _TOLD:
         return _TOLD[kinds], ""
+    if len(kinds) == 1:
+        kind = next(iter(kinds))
+        return ("none", _NO_SHARES[kind]) if kind in _NO_SHARES else (kind, "")
     if kinds:
         return "none", f"Its layers attend in ways that one map cannot show ({', '.join(sorted(kinds))})."
     others = sorted({type(m).__name__ for m in module.modules() if "attn" in type(m).__name__.lower()})
@@ -148,16 +181,50 @@ def _kind_of(layer: nn.Module) -> str:
     return next((kind for types, kind in _KINDS if isinstance(layer, types)), "global")
 
 
-def _confirmed(kind: str, taken: list[torch.Tensor], layers: int, count: int) -> tuple[str, str]:
+class _Passed(NamedTuple):
+    """What the weights of a layer are like that passed through its `attn_drop`."""
+
+    shape: tuple[int, ...]
+    heads: int | None  # as the layer says
+    is_finite: bool
+    is_shares: bool  # none below 0, rows sum to 1
+
+    @classmethod
+    def of(cls, layer: nn.Module, weights: torch.Tensor) -> _Passed:
+        is_shares = torch.allclose(weights.sum(dim=-1), weights.new_ones(()), atol=1e-3) and not bool(
+            (weights < 0).any()
+        )
+        heads = getattr(layer, "num_heads", None)
+        return cls(
+            tuple(weights.shape),
+            heads if isinstance(heads, int) else None,
+            bool(torch.isfinite(weights).all()),
+            is_shares,
+        )
+
+
+def _watch(layer: nn.Module, see: Callable[[nn.Module, torch.Tensor], None]) -> Callable[[], None]:
+    """Let `see` have the layer and its weights whenever they pass; what is returned ends it."""
+    drop = layer.get_submodule("attn_drop")
+    return drop.register_forward_pre_hook(lambda _, inputs: see(layer, inputs[0])).remove
+
+
+def _confirmed(kind: str, seen: list[_Passed], layers: int, count: int) -> tuple[str, str]:
     """The kind, once the weights themselves agree with it: (kind, "") or ("none", reason)."""
-    if len(taken) != layers:
-        return "none", f"Only {len(taken)} of its {layers} attention layers show their weights."
-    if any(not torch.allclose(w.sum(dim=-1), w.new_ones(()), atol=1e-3) or bool((w < 0).any()) for w in taken):
+    if len(seen) != layers:
+        return "none", f"Only {len(seen)} of its {layers} attention layers show their weights."
+    if not all(one.is_finite for one in seen):
+        return "none", "Its attention weights are not finite (NaN), as after a training that diverged."
+    if not all(one.is_shares for one in seen):
         return "none", "Its attention weights are not shares: what a token gives the others does not sum to 1."
+    for one in seen:
+        heads = one.shape[1] if len(one.shape) > 3 else 1
+        if one.heads is not None and heads != one.heads:
+            return "none", f"A layer shows weights of {heads} heads but works with {one.heads}."
     if kind == "global":
-        if any(w.ndim != 4 or w.shape[0] != count or w.shape[2] != w.shape[3] for w in taken):
+        if any(len(one.shape) != 4 or one.shape[0] != count or one.shape[2] != one.shape[3] for one in seen):
             return "none", "Its attention layers do not compare every token of an image with every other."
-        if len({w.shape[-1] for w in taken}) > 1:
+        if len({one.shape[-1] for one in seen}) > 1:
             return "none", "Its layers work on different numbers of tokens, so they have no common map."
     return kind, ""
 

@@ -8,8 +8,9 @@ gh × gw patches, K fully connected layers; no pickles):
 |---|---|---|
 | `images` | (I,) text | sample ids, the order of the first axis below |
 | `top_labels`, `top_probabilities` | (I, ≤ 5) int32, float32 | the prediction, most likely first |
-| `thumbnails`, `thumbnail_max` | (I, L, H, gh, gw) uint8, (I, L, H) float32 | the class token's, 255 = max |
-| `rollout`, `rollout_max` | (I, L, gh, gw) uint8, (I, L) float32 | rollout of the class token, 255 = max |
+| `reads` | text | "class token" or "patches": whose rows the two below are, see `attention.reader` |
+| `thumbnails`, `thumbnail_max` | (I, L, H, gh, gw) uint8, (I, L, H) float32 | where each head looks, 255 = max |
+| `rollout`, `rollout_max` | (I, L, gh, gw) uint8, (I, L) float32 | the same of rollout, 255 = max |
 | `entropy`, `distance`, `class_share` | (I, L, H) float32 | as in `attention.py`; nats, pixels, share |
 | `frobenius`, `change`, `effective_rank` | (K,) float64 | norm; relative distance from the start; see `weights.py` |
 | `edges`, `histogram` | (K, 41) float32, (K, 40) int32 | bins that are the same for the whole run; the ends are open |
@@ -18,7 +19,8 @@ gh × gw patches, K fully connected layers; no pickles):
 | `step`, `epoch`, `seconds` | numbers | when, and what the moment cost |
 
 An array that a model cannot give is left out: those of attention where it is not of every token to every other,
-`class_share` without a class token, `change` where the initial weights are not known.
+`class_share` without a class token, `change` where the initial weights are not known. `reads` is missing in what was
+recorded before there was a choice: then it is the class token, where there is one.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -36,16 +39,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from vitscope.inspection import attention
+from vitscope.inspection import attention, prediction, weights
 from vitscope.inspection.probe import Probed, attention_layers, capture
 from vitscope.inspection.tokens import Tokens
-from vitscope.inspection.weights import BINS, Linear, effective_rank, linears, singular_values
+from vitscope.inspection.weights import BINS, Linear, effective_rank, linears, norm, relative_change, singular_values
 from vitscope.models.bundle import write_weights
 
 INITIAL, PINNED = "initial.safetensors", "pinned.json"
 CELLS = 24  # a side of a weight matrix's picture
-TOP = 5
 MOST_ATTENTION_BYTES = 256e6  # in one pass; more pictures are looked at one after another
+_NAME = re.compile(r"step-([0-9]{8,12})\.npz")
 MOST_DECOMPOSED = 5e8  # multiplications of all layers' Gram matrices: beyond, effective ranks are left out
 
 
@@ -67,7 +70,7 @@ class Layer(NamedTuple):
     shape: tuple[int, int]
 
 
-class Moment(NamedTuple):
+class Snapshot(NamedTuple):
     """What one file holds. `arrays` as in the table above."""
 
     step: int
@@ -79,7 +82,7 @@ class Moment(NamedTuple):
 class Timeline(NamedTuple):
     pinned: list[Pinned]
     layers: list[Layer]
-    moments: list[Moment]  # by step
+    moments: list[Snapshot]  # by step
 
 
 # ------------------------------------------------------------------------------------------------ taking
@@ -122,7 +125,7 @@ def _of_pictures(module: nn.Module, pixels: torch.Tensor, tokens: Tokens | None)
     for part in pixels.split(_at_once(module, tokens)):
         probed = capture(module, part, attention=tokens is not None)
         parts.append({**_prediction(probed), **_attention(probed, tokens)})
-    told = {name: parts[0].pop(name) for name in ("kind", "reason") if name in parts[0]}
+    told = {name: parts[0].pop(name) for name in ("kind", "reason", "reads") if name in parts[0]}
     return told | {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -134,10 +137,8 @@ def _at_once(module: nn.Module, tokens: Tokens | None) -> int:
 
 
 def _prediction(probed: Probed) -> dict[str, np.ndarray]:
-    logits = probed.logits.astype(np.float64)
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    best = np.argsort(-shares, axis=1, kind="stable")[:, :TOP]
+    shares = prediction.probabilities(probed.logits)
+    best = prediction.best(shares)
     return {
         "top_labels": best.astype(np.int32),
         "top_probabilities": np.take_along_axis(shares, best, axis=1).astype(np.float32),
@@ -149,24 +150,18 @@ def _attention(probed: Probed, tokens: Tokens | None) -> dict[str, np.ndarray]:
     shapes = {weights.shape for weights in probed.attention}
     if tokens is None or probed.kind != "global" or len(shapes) != 1 or shapes.pop()[-1] != tokens.count:
         return found
-    weights = probed.attention
-    looked = np.stack([attention.looked_at(layer, tokens) for layer in weights], axis=1)
-    found["thumbnails"], found["thumbnail_max"] = _scaled(looked)
-    through = attention.rollout(weights).swapaxes(0, 1)  # (I, L, N, N): the layers stand where heads do elsewhere
-    found["rollout"], found["rollout_max"] = _scaled(attention.looked_at(through, tokens))
-    found["entropy"] = np.stack([attention.entropy(layer) for layer in weights], axis=1).astype(np.float32)
-    found["distance"] = np.stack([attention.distance(layer, tokens) for layer in weights], axis=1).astype(np.float32)
+    found["reads"] = np.array(tokens.reads)
+    layers = probed.attention
+    looked = np.stack([attention.looked_at(layer, tokens) for layer in layers], axis=1)
+    found["thumbnails"], found["thumbnail_max"] = attention.scaled(looked)
+    through = attention.rollout(layers).swapaxes(0, 1)  # (I, L, N, N): the layers stand where heads do elsewhere
+    found["rollout"], found["rollout_max"] = attention.scaled(attention.looked_at(through, tokens))
+    found["entropy"] = np.stack([attention.entropy(layer) for layer in layers], axis=1).astype(np.float32)
+    found["distance"] = np.stack([attention.distance(layer, tokens) for layer in layers], axis=1).astype(np.float32)
     if tokens.has_class_token:
-        share = [attention.class_share(layer, tokens) for layer in weights]
+        share = [attention.class_share(layer, tokens) for layer in layers]
         found["class_share"] = np.stack(share, axis=1).astype(np.float32)
     return found
-
-
-def _scaled(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(…, gh, gw) → bytes of which 255 is each map's largest, and those largest ones (…)."""
-    largest = maps.max(axis=(-2, -1))
-    parts = maps / np.where(largest > 0, largest, 1.0)[..., None, None]
-    return np.rint(255 * np.clip(parts, 0, 1)).astype(np.uint8), largest.astype(np.float32)
 
 
 def _of_layers(
@@ -174,35 +169,20 @@ def _of_layers(
 ) -> dict[str, np.ndarray]:
     if not layers:
         return {}
-    weights = [layer.weight.float() for layer in layers]
+    matrices = [layer.weight.float() for layer in layers]
+    counts = [weights.histogram(matrix, each).counts for matrix, each in zip(matrices, edges, strict=True)]
     found = {
-        "frobenius": np.array([_norm(weight) for weight in weights]),
+        "frobenius": np.array([norm(matrix) for matrix in matrices]),
         "edges": edges,
-        "histogram": np.stack([_histogram(w, float(e[-1])) for w, e in zip(weights, edges, strict=True)]),
-        "maps": np.stack([_picture(weight) for weight in weights]),
+        "histogram": np.stack(counts).astype(np.int32),
+        "maps": np.stack([_picture(matrix) for matrix in matrices]),
     }
     if initial is not None:
         before = [initial[f"{layer.id}.weight"].flatten(1) for layer in layers]
-        found["change"] = np.array([_change(now, then) for now, then in zip(weights, before, strict=True)])
-    if sum(w.numel() * min(w.shape) for w in weights) <= MOST_DECOMPOSED:
-        found["effective_rank"] = np.array([effective_rank(singular_values(weight)) for weight in weights])
+        found["change"] = np.array([relative_change(now, then) for now, then in zip(matrices, before, strict=True)])
+    if sum(w.numel() * min(w.shape) for w in matrices) <= MOST_DECOMPOSED:
+        found["effective_rank"] = np.array([effective_rank(singular_values(matrix)) for matrix in matrices])
     return found
-
-
-def _norm(weight: torch.Tensor) -> float:
-    return float(torch.linalg.vector_norm(weight, dtype=torch.float64))
-
-
-def _change(now: torch.Tensor, then: torch.Tensor) -> float:
-    """‖now − then‖ / ‖then‖; infinite where that was all zeros and is no more."""
-    start, moved = _norm(then), _norm(now - then.to(now))
-    return moved / start if start else (float("inf") if moved else 0.0)
-
-
-def _histogram(weight: torch.Tensor, widest: float) -> np.ndarray:
-    """(40,) int32: counts in equal bins from −widest to widest; what lies outside counts in the first and the last."""
-    bins = ((weight.flatten() + widest) * (BINS / (2 * widest))).nan_to_num(0.0).clamp_(0, BINS - 1)
-    return torch.bincount(bins.int(), minlength=BINS).int().cpu().numpy()
 
 
 def _picture(weight: torch.Tensor) -> np.ndarray:
@@ -254,16 +234,16 @@ def moment_file(folder: Path, step: int) -> Path:
 
 def steps(folder: Path) -> list[int]:
     """The steps of which there is a moment, in order."""
-    return sorted(int(file.stem.removeprefix("step-")) for file in folder.glob("step-*.npz"))
+    return sorted(int(found[1]) for file in folder.glob("step-*.npz") if (found := _NAME.fullmatch(file.name)))
 
 
-def read_moment(folder: Path, step: int) -> Moment | None:
+def read_moment(folder: Path, step: int) -> Snapshot | None:
     """One moment; None where it is missing or damaged."""
     with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         with np.load(moment_file(folder, step), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         when, epoch, seconds = (arrays.pop(name).item() for name in ("step", "epoch", "seconds"))
-        return Moment(when, epoch, seconds, arrays)
+        return Snapshot(when, epoch, seconds, arrays)
     return None
 
 
@@ -279,8 +259,28 @@ def read_pinned(folder: Path) -> tuple[list[Pinned], list[Layer]]:
 
 def read_timeline(folder: Path) -> Timeline:
     """Everything recorded in a run's `snapshots` folder; empty where there is nothing, damaged files left out."""
-    moments = [moment for step in steps(folder) if (moment := read_moment(folder, step)) is not None]
-    return Timeline(*read_pinned(folder), moments)
+    return Reader(folder).read()
+
+
+class Reader:
+    """Reads a run's `snapshots` folder again and again while it grows: every file once."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._known: dict[tuple[int, int, int], Snapshot | None] = {}  # by step, time and size
+
+    def read(self) -> Timeline:
+        """As `read_timeline`."""
+        found: dict[tuple[int, int, int], Snapshot | None] = {}
+        for step in steps(self._folder):
+            try:
+                told = moment_file(self._folder, step).stat()
+            except OSError:  # it has gone since the folder was listed
+                continue
+            key = (step, told.st_mtime_ns, told.st_size)
+            found[key] = self._known[key] if key in self._known else read_moment(self._folder, step)
+        self._known = found
+        return Timeline(*read_pinned(self._folder), [moment for moment in found.values() if moment is not None])
 
 
 def remove_after(folder: Path, step: int) -> None:

@@ -16,6 +16,16 @@ class Tokens(NamedTuple):
     prefix: int
     has_class_token: bool
     patch: tuple[int, int]  # pixels down and across
+    is_class_token_read: bool = True  # by the classifier, where there is one
+
+    @property
+    def reads(self) -> str:
+        """Of which tokens the classifier is told: "class token", or "patches" where it is told their mean or the like.
+
+        Whose rows of attention say where a model looks follows from it. A class token that is not read is one more
+        register.
+        """
+        return "class token" if self.has_class_token and self.is_class_token_read else "patches"
 
     @property
     def patches(self) -> int:
@@ -48,7 +58,15 @@ def tokens_of(module: nn.Module, image_size: int | tuple[int, int]) -> Tokens:
     grid = (_parts(size[0], height, is_padded), _parts(size[1], width, is_padded))
     prefix = int(getattr(module, "num_prefix_tokens", 0))
     has_class_token = prefix > 0 and getattr(module, "cls_token", None) is not None
-    return Tokens(grid, prefix, has_class_token, (height, width))
+    return Tokens(grid, prefix, has_class_token, (height, width), getattr(module, "global_pool", "token") == "token")
+
+
+def tokens_if_any(module: nn.Module, image_size: int | tuple[int, int]) -> Tokens | None:
+    """The same; None for a model that does not cut a picture into patches."""
+    try:
+        return tokens_of(module, image_size)
+    except RequestError:
+        return None
 
 
 def _parts(length: int, patch: int, is_padded: bool) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from timm.layers.std_conv import ScaledStdConv2d, ScaledStdConv2dSame, StdConv2d, StdConv2dSame
 from torch import nn
 
 BINS = 40
@@ -75,16 +76,17 @@ class Cells(NamedTuple):
 
 
 def linears(module: nn.Module) -> list[Linear]:
-    """Every fully connected layer, first to last: `nn.Linear`, and the convolutions of the patch embedding.
+    """Every fully connected layer, first to last: `nn.Linear`, and convolutions of the patch embedding's projection.
 
-    A convolution (out, 3, h, w) counts as the matrix (out, 3·h·w) that multiplies a patch.
+    A convolution (out, 3, h, w) counts as the matrix (out, 3·h·w) that multiplies a patch. The convolutional network
+    before the projection of a hybrid (vit_small_r26_s32_224) is left out.
     """
     heads = _heads(module)
     named = dict(module.named_modules())
     blocks: dict[str, int] = {}
     found: list[Linear] = []
     for name, part in named.items():
-        is_embedding = isinstance(part, nn.Conv2d) and part.groups == 1 and name.startswith("patch_embed")
+        is_embedding = isinstance(part, nn.Conv2d) and part.groups == 1 and f"{name}.".startswith("patch_embed.proj.")
         if not isinstance(part, nn.Linear) and not is_embedding:
             continue
         assert isinstance(part, (nn.Linear, nn.Conv2d))
@@ -93,10 +95,28 @@ def linears(module: nn.Module) -> list[Linear]:
         parent = named[name.rpartition(".")[0]]
         leaf = name.rpartition(".")[2]
         role = "patch_embed" if is_embedding else "head" if id(part) in heads else _ROLES.get(leaf, "other")
-        weight = part.weight.detach().flatten(1)
+        weight = acting_weight(part).flatten(1)
         parts = _parts(leaf, len(weight)) if role == "qkv" else []
         found.append(Linear(len(found), name, role, block, parts, weight, _bias(part, parent, leaf)))
     return found
+
+
+def acting_weight(part: nn.Linear | nn.Conv2d) -> torch.Tensor:
+    """The weights with which a layer multiplies: its own, or those made of them where it standardises them.
+
+    Weight standardisation (Qiao et al., arXiv:1903.10520; timm's `StdConv2d` and the like): each filter with mean 0
+    and variance 1, `ScaledStdConv2d` times a learned gain and a scale too.
+    """
+    own = part.weight.detach()
+    if not isinstance(part, (StdConv2d, StdConv2dSame, ScaledStdConv2d, ScaledStdConv2dSame)):
+        return own
+    layer: Any = part
+    filters = own.double().flatten(1)
+    spread = (filters.var(dim=1, correction=0, keepdim=True) + layer.eps).sqrt()
+    acting = (filters - filters.mean(dim=1, keepdim=True)) / spread
+    if isinstance(part, (ScaledStdConv2d, ScaledStdConv2dSame)):
+        acting = acting * layer.scale * layer.gain.detach().double().flatten(1)
+    return acting.to(own.dtype).reshape(own.shape)
 
 
 def _heads(module: nn.Module) -> set[int]:
@@ -148,7 +168,7 @@ def histogram(matrix: torch.Tensor, edges: np.ndarray | None = None) -> Histogra
     """How many weights lie in each of 40 bins of equal width, the last with its upper edge.
 
     The bins reach from the smallest weight to the largest, or are those of `edges` (equal widths too); what lies
-    outside these counts in the first or the last.
+    outside these counts in the first or the last, what is NaN in the first.
     """
     if edges is None:
         low, high = (float(end) for end in torch.aminmax(matrix))
@@ -158,9 +178,11 @@ def histogram(matrix: torch.Tensor, edges: np.ndarray | None = None) -> Histogra
     bins = len(edges) - 1
     if not np.isfinite(edges).all():
         return Histogram(edges, np.zeros(bins, np.int64))
-    place = (matrix.detach().double().flatten() - edges[0]).mul_(bins / float(edges[-1] - edges[0]))
+    values = matrix.detach().flatten()
+    values = values if values.dtype == torch.float64 else values.float()
+    place = (values - float(edges[0])).mul_(bins / float(edges[-1] - edges[0])).nan_to_num_(0.0, bins, 0.0)
     counts = torch.bincount(place.clamp_(0, bins - 1).to(torch.int32), minlength=bins)
-    return Histogram(edges, counts.numpy())
+    return Histogram(edges, counts.cpu().numpy())
 
 
 def singular_values(matrix: torch.Tensor) -> np.ndarray:
@@ -205,10 +227,19 @@ def effective_rank(values: np.ndarray) -> float:
 def change(now: torch.Tensor, initial: torch.Tensor) -> Change:
     """How far a matrix has moved from `initial`; infinite and NaN where that is all zeros."""
     a, b = now.detach().flatten().double(), initial.detach().to(now.device).flatten().double()
-    start, moved = float(b.norm()), float((a - b).norm())
-    length = float(a.norm()) * start
-    relative = moved / start if start else float("inf") if moved else 0.0
-    return Change(relative, float(a @ b) / length if length else float("nan"))
+    length = norm(a) * norm(b)
+    return Change(relative_change(a, b), float(a @ b) / length if length else float("nan"))
+
+
+def relative_change(now: torch.Tensor, then: torch.Tensor) -> float:
+    """‖now − then‖ / ‖then‖; infinite where that was all zeros and is no more. The difference is of their precision."""
+    start, moved = norm(then), norm(now - then.to(now))
+    return moved / start if start else float("inf") if moved else 0.0
+
+
+def norm(matrix: torch.Tensor) -> float:
+    """Frobenius, summed in float64."""
+    return float(torch.linalg.vector_norm(matrix, dtype=torch.float64))
 
 
 def cells(weight: torch.Tensor, rows: tuple[int, int], cols: tuple[int, int], most: int) -> Cells:

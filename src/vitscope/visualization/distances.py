@@ -16,10 +16,10 @@ PANEL_IN = (4.1, 3.6)
 
 
 class Reference(NamedTuple):
-    """A horizontal line: what a value would be in a case that everybody can picture."""
+    """A horizontal line, or one a layer: what a value would be in a case that everybody can picture."""
 
     name: str
-    value: float
+    value: float | np.ndarray  # (L,) where layers differ
 
 
 class Panel(NamedTuple):
@@ -58,8 +58,13 @@ def _draw(axes: Axes, panel: Panel) -> None:
     axes.plot(x.ravel(), values.ravel(), "o", color=style.PALETTE[0], markersize=4, alpha=0.85, zorder=3)
     axes.plot(np.arange(layers), np.nanmean(values, axis=1), color=style.PALETTE[1], linewidth=1.8, zorder=4)
     if panel.reference is not None:
-        level = panel.reference.value * panel.scale
-        axes.axhline(level, color=style.MUTED, linewidth=1, linestyle=(0, (4, 2)))
+        levels = np.broadcast_to(panel.reference.value, layers) * panel.scale
+        look = {"color": style.MUTED, "linewidth": 1, "linestyle": (0, (4, 2))}
+        if np.ptp(levels) > 0:
+            axes.hlines(levels, np.arange(layers) - 0.45, np.arange(layers) + 0.45, **look)
+        else:
+            axes.axhline(levels[0], **look)
+        level = levels[-1]  # where its name stands
         axes.annotate(
             panel.reference.name,
             (1, level),

@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 from vitscope.errors import RequestError
-from vitscope.inspection import attention as measure
 from vitscope.inspection import weights
 from vitscope.inspection.weights import Linear
 from vitscope.text import count
@@ -35,6 +34,8 @@ COLUMNS = {
     "fc1": "MLP, first",
     "fc2": "MLP, second",
 }
+
+WHOSE = {"class token": "the class token", "patches": "the mean patch", None: "the mean patch"}
 
 
 def draw(
@@ -64,8 +65,7 @@ def _attention(views: Views, layer: int | None, head: int | None) -> Figure:
 
     document = views.document("attention")
     if document["thumbnails"] is None:
-        reason = views.document("overview")["attention"]["reason"]
-        raise RequestError(f"There is no map of attention to draw. {reason}".rstrip())
+        raise RequestError(f"There is no map of attention to draw. {_why(views, document['kind'])}")
     maps = unpack(document["thumbnails"]) / 255 * unpack(document["thumbnail_max"])[..., None, None]
     layers = _chosen("layer", layer, maps.shape[0])
     heads = _chosen("head", head, maps.shape[1] if layer is None else document["heads"][layer])
@@ -82,7 +82,7 @@ def _attention(views: Views, layer: int | None, head: int | None) -> Figure:
         title=_title("Attention", views),
         told=_predicted(document),
         mask=None if mask is None else unpack(mask),
-        whose="the class token" if _has_class_token(views) else "the mean patch",
+        whose=WHOSE[document["reads"]],
     )
 
 
@@ -123,21 +123,19 @@ def _distances(views: Views) -> Figure:
     while not document["is_complete"]:
         document = views.document("heads", split=split, count=str(SAMPLE))
     if document["distance"] is None:
-        reason = views.document("overview")["attention"]["reason"] or f"Its attention is of kind '{document['kind']}'."
-        raise RequestError(f"There are no distances of attention to draw. {reason}")
-    model = views.document("overview")["model"]
+        raise RequestError(f"There are no distances of attention to draw. {_why(views, document['kind'])}")
     panels = [
         distances.Panel(
             "How far a head looks",
             "mean distance (pixels)",
             *_measured(document, "distance"),
-            distances.Reference("the same everywhere", _mean_distance(model)),
+            distances.Reference("the same everywhere", unpack(document["uniform_distance"])),
         ),
         distances.Panel(
             "How widely it looks",
             "entropy (nats)",
             *_measured(document, "entropy"),
-            distances.Reference("the same everywhere", document["max_entropy"]),
+            distances.Reference("the same everywhere", unpack(document["uniform_entropy"])),
         ),
     ]
     if document["class_share"] is not None:
@@ -195,8 +193,8 @@ def _model(views: Views) -> str:
     return f"{bundle.name} at {size} × {size} pixels" + (f", step {step:,}" if isinstance(step, int) else "")
 
 
-def _has_class_token(views: Views) -> bool:
-    return bool(views.document("overview")["model"]["has_class_token"])
+def _why(views: Views, kind: str) -> str:
+    return views.document("overview")["attention"]["reason"] or f"Its attention is of kind '{kind}'."
 
 
 def _has(views: Views, split: str) -> bool:
@@ -206,12 +204,6 @@ def _has(views: Views, split: str) -> bool:
 
 def _measured(document: Document, name: str) -> tuple[np.ndarray, np.ndarray]:
     return unpack(document[name]).astype(np.float64), unpack(document[f"{name}_std"]).astype(np.float64)
-
-
-def _mean_distance(model: Document) -> float:
-    """Of a head that gives every patch the same."""
-    places = measure.centres((model["grid"][0], model["grid"][1]), (model["patch_size"][0], model["patch_size"][1]))
-    return float(np.linalg.norm(places[:, None] - places[None], axis=-1).mean())
 
 
 def _matrices(layers: Sequence[Linear]) -> list[Matrix]:
@@ -225,6 +217,6 @@ def _matrices(layers: Sequence[Linear]) -> list[Matrix]:
     for layer, matrix in zip(layers, exact, strict=True):
         height, width = matrix.shape
         shown = weights.cells(layer.weight, (0, height), (0, width), CELLS)
-        counts = np.histogram(matrix, edges)[0]
+        counts = np.histogram(matrix, edges)[0]  # without what lies outside
         found.append(Matrix(str(layer.block), (height, width), edges, counts, shown.mean, shown.cell))
     return found

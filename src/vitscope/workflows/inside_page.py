@@ -31,37 +31,34 @@ class Written(NamedTuple):
     notices: list[str]
 
 
-def template_file() -> Path:
-    """Where the front end's build puts the page without documents."""
-    return Path(__file__).parents[1] / "dashboard" / "static" / "inspect.html"
-
-
 def write_page(
     model: ModelRef,
     image: ImageLike | None,
     output: str | Path,
     *,
+    template: Path,
     layers: bool = False,
     workspace: WorkspaceRef = None,
 ) -> Written:
     """Write the inside of a model, as it is at its best, into one file.
 
-    `image` is for attention; without one a run's own is taken. The file has at most 25 MB: weight matrices are reduced
-    to pictures, and what has no room is left out and named in the file and in the notices. `layers` lifts both limits:
-    every single weight is in the file. Raises `RequestError` before anything is written.
+    `image` is for attention; without one a run's own is taken. `template` is the page without documents, as the front
+    end's build makes it. The file has at most 25 MB: weight matrices are reduced to pictures, and what has no room is
+    left out and named in the file and in the notices. `layers` lifts both limits: every single weight is in the file.
+    Raises `RequestError` before anything is written.
     """
     target = Path(output).expanduser()
     if target.suffix.lower() not in (".html", ".htm"):
         raise RequestError(f"{target}: the page is an HTML file; give a name that ends in .html.")
     if not target.absolute().parent.is_dir():
         raise RequestError(f"{target}: there is no folder {target.absolute().parent}.")
-    page = _template()
+    page = _read(template)
     views = Views(model, workspace, images=[] if image is None else [image])
     before, after = page.split(MARKER)
     room = LIMIT_BYTES - RESERVED_BYTES - len(page.encode())
     elements: list[str] = []
     left_out: list[str] = []
-    for key, document in _documents(views, layers, left_out):
+    for key, document in _documents(views, image is not None, layers, left_out):
         element = _element(key, document)
         if len(element) > room and not layers:
             left_out.append(f"{key}: {size(len(element))}, more than there is room for")
@@ -73,22 +70,22 @@ def write_page(
     return Written(target, _notices(left_out))
 
 
-def _documents(views: Views, layers: bool, left_out: list[str]) -> Iterator[tuple[str, Document]]:
+def _documents(views: Views, is_given: bool, layers: bool, left_out: list[str]) -> Iterator[tuple[str, Document]]:
     """Every document for the page, the most important first; what it does without is added to `left_out`."""
     overview = views.document("overview")
     yield "overview", overview
     for key in ("structure", "layers", "filters"):
         yield key, views.document(key)
-    if overview["pinned"]:
-        chosen = overview["pinned"][0]["id"]
-        attention = views.document("attention", image=chosen)
+    if (attention := _attention(views, overview["pinned"], is_given, left_out)) is not None:
         yield "attention", attention
         if (heads := _heads(views)) is not None:
             yield "heads", heads
+        chosen = attention["image"]["id"]
         for layer in range(attention["layers"]):
+            if attention["layer_bytes"][layer] > attention["most_bytes"]:
+                left_out.append(f"attention/{layer}: {size(attention['layer_bytes'][layer])} of weights")
+                continue
             yield f"attention/{layer}", views.document(f"attention/{layer}", image=chosen)
-    else:
-        left_out.append("attention: no picture was given (--image)")
     if not layers:
         left_out.append(f"single weights: matrices are pictures of at most {CELLS} × {CELLS} cells (--layers has them)")
     if len(overview["moments"]) > 1:
@@ -99,6 +96,19 @@ def _documents(views: Views, layers: bool, left_out: list[str]) -> Iterator[tupl
             f"layer/{index}",
             views.whole_layer(index) if layers else views.document(f"layer/{index}", cells=str(CELLS)),
         )
+
+
+def _attention(views: Views, pinned: list[Document], is_given: bool, left_out: list[str]) -> Document | None:
+    """On the picture that was given, or the first of the run's that can be read. Why there is none is added."""
+    for choice in pinned:
+        try:
+            return views.document("attention", image=choice["id"])
+        except RequestError as error:
+            if is_given:
+                raise
+            left_out.append(f"attention on {choice['id']}: {error}")
+    left_out.append("attention: no picture was given (--image)" + (", none of its own can be read" if pinned else ""))
+    return None
 
 
 def _heads(views: Views) -> Document | None:
@@ -118,8 +128,7 @@ def _element(key: str, document: Document) -> str:
     return f'<script type="application/json" data-key="{named}" data-encoding="gzip">{data}</script>'
 
 
-def _template() -> str:
-    file = template_file()
+def _read(file: Path) -> str:
     try:
         page = file.read_text(encoding="utf-8")
     except OSError:

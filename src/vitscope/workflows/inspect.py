@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from vitscope.errors import BadImage, RequestError
+from vitscope.inspection.prediction import probabilities
 from vitscope.inspection.probe import Probed, attention_kind, capture
 from vitscope.inspection.structure import structure
 from vitscope.inspection.weights import linears, spectrum, summarize
@@ -20,7 +21,7 @@ from vitscope.models.bundle import ModelBundle
 from vitscope.preprocess import ImageLike
 from vitscope.workflows.load import ModelRef, WorkspaceRef, load, locate
 from vitscope.workflows.moments import Moments
-from vitscope.workflows.predict import Candidate, Prediction
+from vitscope.workflows.predict import Prediction, answered
 from vitscope.workflows.views import Views
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ def inspect(
         raise RequestError(f"{image if isinstance(image, (str, Path)) else 'The image'}: {error}.") from None
     probed = capture(bundle.module, pixels)
     attention = [weights[0] for weights in probed.attention]
-    prediction = _prediction(probed.logits[0], bundle.classes, image)
+    path = str(image) if isinstance(image, (str, Path)) else None
+    prediction = answered(path, probabilities(probed.logits[0]), bundle.classes)
     return Inside(pixels.numpy(), attention, probed.kind, probed.reason, prediction, bundle, before)
 
 
@@ -161,10 +163,3 @@ def _initial(model: ModelRef, workspace: WorkspaceRef) -> Mapping[str, torch.Ten
     if isinstance(model, ModelBundle):
         return None
     return Moments(locate(model, workspace)).initial
-
-
-def _prediction(logits: np.ndarray, classes: tuple[str, ...], image: ImageLike) -> Prediction:
-    raised = np.exp(logits.astype(np.float64) - logits.max())
-    shares = raised / raised.sum()
-    top = [Candidate(classes[i], float(shares[i])) for i in np.argsort(-shares, kind="stable")[:5]]
-    return Prediction(str(image) if isinstance(image, (str, Path)) else None, top[0].label, top[0].probability, top)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -30,6 +33,9 @@ from vitscope.workflows.snapshots import FOLDER
 
 BEST, LAST, INITIAL = "best", "last", "initial"
 KEPT = 2  # models in memory: those of two moments can be compared without loading them anew
+
+
+TRIES = 20  # looks at a link that is being replaced
 
 
 class NoWeights(Conflict):
@@ -107,7 +113,7 @@ class Moments:
                 with np.load(file, allow_pickle=False) as content:
                     self._epochs[key] = float(content["epoch"])
             return self._epochs[key]
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
 
     # ------------------------------------------------------------------------------------------ weights
@@ -138,11 +144,10 @@ class Moments:
     def _checkpoint_folder(self, run: Path, at: str) -> Path:
         checkpoints = Checkpoints(run / CHECKPOINTS)
         named = {path.name: path for path in checkpoints.all()}
-        pointers = {BEST: checkpoints.best or checkpoints.last, LAST: checkpoints.last}
-        folder = pointers[at] if at in pointers else named.get(at)
+        folder = _pointed(checkpoints, at) if at in (BEST, LAST) else named.get(at)
         if folder is not None:
             return folder
-        if at in pointers or not named:
+        if at in (BEST, LAST) or not named:
             raise NoWeights(f"Run {run.name} has no checkpoint yet: wait for its first, or resume it.")
         if any(moment.id == at for moment in self.all()):
             raise RequestError(f"Of {at} only the time line was recorded, not the weights. {_choices(named)}")
@@ -185,6 +190,21 @@ class Moments:
             if folder is not None and (folder / snapshots.INITIAL).is_file():
                 self._initial = load_weights(folder / snapshots.INITIAL)
         return self._initial
+
+
+def _pointed(checkpoints: Checkpoints, at: str) -> Path | None:
+    """Where `best` or `last` points to; the last is the best of a run that has no best yet, and of no other.
+
+    Raises `RequestError` for a link whose checkpoint is not there, also when it is looked at again.
+    """
+    link = checkpoints.folder / at
+    for _ in range(TRIES):
+        if not os.path.lexists(link):
+            return checkpoints.last if at == BEST else None
+        if (folder := checkpoints.best if at == BEST else checkpoints.last) is not None:
+            return folder
+        time.sleep(0.01)  # it was replaced, and what it pointed to removed, between two looks at it
+    raise RequestError(f"{link}: points to a checkpoint that is not there.")
 
 
 def _no_draw() -> AbstractContextManager[None]:

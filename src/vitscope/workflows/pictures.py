@@ -38,6 +38,7 @@ class Picture(NamedTuple):
     pixels: torch.Tensor  # (1, 3, S, S) float32, normalised
     shown: np.ndarray  # (S, S, 3) uint8: the same before normalisation
     mask: np.ndarray | None  # (S, S) uint8, 255 where the object is; None where it is not known
+    stamp: tuple[int, ...] = ()  # as `Pictures.stamp` was before it was read
 
 
 class Choice(NamedTuple):
@@ -75,9 +76,10 @@ class Pictures:
 
     def find(self, image_id: str, preprocess: Preprocess) -> Picture:
         """The picture of an id, prepared. Raises `RequestError` for what is no id, or whose file cannot be used."""
+        stamp = self.stamp(image_id)
         source, label = self._source(image_id)
         mask = mask_of(source) if isinstance(source, Path) else None
-        return prepare(image_id, label, self.pixels(image_id), preprocess, mask)
+        return prepare(image_id, label, self.pixels(image_id), preprocess, mask)._replace(stamp=stamp)
 
     def pixels(self, image_id: str) -> np.ndarray:
         """The picture of an id as it lies there, (H, W, 3) uint8. Raises `RequestError` as `find`."""
@@ -92,6 +94,24 @@ class Pictures:
         """Where the picture of an id lies; None for one that is no file. Raises `RequestError` as `find`."""
         source, _ = self._source(image_id)
         return Path(source).expanduser() if isinstance(source, (str, Path)) else None
+
+    def stamp(self, image_id: str) -> tuple[int, ...]:
+        """Time and size of a picture's file, and of its mask's: what is known of it holds as long as these stay."""
+        try:
+            source, _ = self._source(image_id)
+        except RequestError:
+            return ()
+        files = [Path(source)] if isinstance(source, (str, Path)) else []
+        if files and (mask := mask_of(files[0])) is not None:
+            files.append(mask)
+        found: list[int] = []
+        for file in files:
+            try:
+                told = file.stat()
+            except OSError:
+                continue
+            found += (told.st_mtime_ns, told.st_size)
+        return tuple(found)
 
     def _source(self, image_id: str) -> tuple[ImageLike, str | None]:
         found = _ID.fullmatch(image_id)

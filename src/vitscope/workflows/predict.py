@@ -13,6 +13,7 @@ from PIL import Image
 from vitscope.data.sources.walk import LeftOut, folder_at, images_below
 from vitscope.errors import BadImage, RequestError
 from vitscope.inference.predictor import Predictor, answers
+from vitscope.inspection.prediction import TOP, best
 from vitscope.preprocess import ImageLike
 from vitscope.workflows.load import ModelRef, WorkspaceRef, open_predictor
 
@@ -48,7 +49,7 @@ class Prediction(NamedTuple):
 
 
 def predict(
-    model: ModelRef, images: ImageLike | Iterable[ImageLike], top: int = 5, workspace: WorkspaceRef = None
+    model: ModelRef, images: ImageLike | Iterable[ImageLike], top: int = TOP, workspace: WorkspaceRef = None
 ) -> list[Prediction]:
     """Classify images with a model.
 
@@ -67,7 +68,7 @@ def predict(
     return list(predictions(open_predictor(model, workspace), collect(images), top))
 
 
-def predictions(predictor: Predictor, images: Sequence[ImageLike], top: int = 5) -> Iterator[Prediction]:
+def predictions(predictor: Predictor, images: Sequence[ImageLike], top: int = TOP) -> Iterator[Prediction]:
     """The predictions one by one, as soon as they are there."""
     if top < 1:
         raise RequestError(f"top: {top} classes; at least 1 must be told.")
@@ -76,9 +77,13 @@ def predictions(predictor: Predictor, images: Sequence[ImageLike], top: int = 5)
         if isinstance(answer, BadImage):
             yield Prediction(path, "", 0.0, [], str(answer))
             continue
-        order = np.argsort(-answer, kind="stable")[:top]
-        best = [Candidate(predictor.classes[i], float(answer[i])) for i in order]
-        yield Prediction(path, best[0].label, best[0].probability, best)
+        yield answered(path, answer, predictor.classes, top)
+
+
+def answered(path: str | None, shares: np.ndarray, classes: tuple[str, ...], top: int = TOP) -> Prediction:
+    """The answer of (C,) probabilities."""
+    told = [Candidate(classes[i], float(shares[i])) for i in best(shares, top)]
+    return Prediction(path, told[0].label, told[0].probability, told)
 
 
 def collect(images: ImageLike | Iterable[ImageLike], left_out: LeftOut | None = None) -> list[ImageLike]:

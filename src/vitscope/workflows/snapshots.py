@@ -14,11 +14,11 @@ from torch import nn
 
 from vitscope.config import RecordConfig
 from vitscope.data.manifest import Manifest
-from vitscope.errors import BadImage, RequestError
+from vitscope.errors import BadImage
 from vitscope.events import Event, Notice, Observer, RunEnded, RunStarted, StepsDone
 from vitscope.inspection import snapshots
 from vitscope.inspection.snapshots import Pinned
-from vitscope.inspection.tokens import Tokens, tokens_of
+from vitscope.inspection.tokens import Tokens, tokens_if_any
 from vitscope.models.bundle import load_weights
 from vitscope.text import count
 
@@ -43,7 +43,7 @@ class Snapshots:
         self._pace = Pace(record, 1)
         self._steps_per_epoch = 1
         self._last: int | None = None  # step of the newest moment
-        self._pictures: Pictures | None = None
+        self._pictures: PinnedPictures | None = None
         self._module: nn.Module | None = None
         self._initial: Mapping[str, torch.Tensor] | None = None
         self._edges = np.empty((0, 0), np.float32)
@@ -86,13 +86,13 @@ class Snapshots:
         snapshots.remove_after(self.folder, start if start else -1)
         self._module = copy.deepcopy(self._source).eval().requires_grad_(False)
         size = self.trained.bundle.preprocess.size
-        tokens = _tokens(self._module, size)
+        tokens = tokens_if_any(self._module, size)
         most = self.record.snapshot_images
         if tokens is not None:
             fit = MOST_BYTES / self.record.snapshot_count / max(1, snapshots.bytes_a_picture(self._module, tokens))
             most = max(1, min(most, int(fit)))
         pinned, _ = snapshots.read_pinned(self.folder)
-        self._pictures = Pictures.of(self.trained, self.manifest, most, tokens, pinned)
+        self._pictures = PinnedPictures.of(self.trained, self.manifest, most, tokens, pinned)
         self._edges = self._take_up(start)
         if start == 0:
             self._initial = {name: weight.clone().cpu() for name, weight in self._module.state_dict().items()}
@@ -200,7 +200,7 @@ class Pace:
         self._reached, self._cost_s = self.most_until(step), seconds
 
 
-class Pictures:
+class PinnedPictures:
     """The pinned pictures, ready for the model: `pixels` (I, 3, S, S); I is 0 where none can be read."""
 
     def __init__(self, pinned: list[Pinned], ids: list[str], pixels: torch.Tensor, tokens: Tokens | None):
@@ -209,7 +209,7 @@ class Pictures:
     @classmethod
     def of(
         cls, trained: Trained, manifest: Manifest, most: int, tokens: Tokens | None, pinned: list[Pinned]
-    ) -> Pictures:
+    ) -> PinnedPictures:
         """Those pinned before, or the first of each of the first `most` classes of validation (else test, train)."""
         preprocess = trained.bundle.preprocess
         empty = torch.empty(0, 3, preprocess.size, preprocess.size)
@@ -237,10 +237,3 @@ class Pictures:
                 break
         pixels = torch.stack(list(found.values())) if found else empty
         return cls(pinned or chosen, list(found), pixels, tokens)
-
-
-def _tokens(module: nn.Module, size: int) -> Tokens | None:
-    try:
-        return tokens_of(module, size)
-    except RequestError:
-        return None

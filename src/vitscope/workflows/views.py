@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from vitscope.errors import RequestError, unknown
 from vitscope.inspection import snapshots
-from vitscope.inspection.probe import Probed, attention_kind, capture
+from vitscope.inspection.probe import Probed, attention_layers, capture, confirmed_kind
 from vitscope.inspection.structure import Structure, structure
-from vitscope.inspection.tokens import Tokens, tokens_of
+from vitscope.inspection.tokens import Tokens, tokens_if_any
 from vitscope.inspection.windows import Windows, windows_of
 from vitscope.models.bundle import ModelBundle
 from vitscope.preprocess import ImageLike
@@ -25,6 +24,7 @@ from vitscope.text import shown
 from vitscope.visualization.document import Document
 from vitscope.workflows.documents import attention, layers, model, timeline
 from vitscope.workflows.documents.query import Query
+from vitscope.workflows.kept import Kept
 from vitscope.workflows.load import Found, ModelRef, WorkspaceRef, locate
 from vitscope.workflows.moments import BEST, Moments, Opened
 from vitscope.workflows.pictures import UPLOADS, Choice, Picture, Pictures
@@ -43,7 +43,7 @@ KEYS = (
     "timeline/layers",
 )
 PROBED_BYTES = 300e6  # attention of pictures that is kept in memory
-MADE = 32  # documents that are kept
+MADE_BYTES = 100e6  # of documents and pictures
 MOST_HEADS = 256  # pictures of a sample
 AT_ONCE = 8  # pictures in a pass, where passes are quick
 PATIENCE_S = 0.8  # with `partial=1`, after which what is slow is told as far as it is known
@@ -52,10 +52,11 @@ PATIENCE_S = 0.8  # with `partial=1`, after which what is slow is told as far as
 class Views:
     """One run, or one model by path or in memory.
 
-    `document(key, **query)` gives what docs/dashboard.md describes, as plain data for `to_json`. Models of two moments,
-    the attention of the last pictures and what was heavy to compute stay in memory; a weights file that changes is read
-    anew. `layers` and `heads` can take many seconds: `partial="1"` gives what is known after one, with `is_complete`
-    false until nothing is missing, and goes on from there when it is asked again. Not for several threads at once.
+    `document(key, **query)` gives what the modules of `documents/` make, as plain data for `to_json`. Models of two
+    moments, the attention of the last pictures and what was heavy to compute stay in memory, as far as there is room;
+    a weights file or a picture that changes is read anew. `layers` and `heads` can take many seconds: `partial="1"`
+    gives what is known after one, with `is_complete` false until nothing is missing, and goes on from there when it is
+    asked again. Not for several threads at once.
     """
 
     def __init__(
@@ -73,8 +74,9 @@ class Views:
         self._run_id = folder.name if isinstance(found, Found) and found.is_run and folder is not None else None
         self.moments = Moments(found, initial)
         self.pictures = Pictures(folder, self._place.cache_folder / UPLOADS, images)
-        self._made: OrderedDict[tuple, Any] = OrderedDict()
-        self._probed: OrderedDict[tuple, Probed] = OrderedDict()
+        self._made = Kept(MADE_BYTES)
+        self._probed = Kept(PROBED_BYTES)
+        self._recordings: snapshots.Reader | None = None
         self._measured: dict[tuple, attention.Heads | None] = {}  # None: a picture that could not be read
 
     def document(self, key: str, **query: str) -> Document:
@@ -95,7 +97,7 @@ class Views:
             "layer/": (self._layer, ("at", "rows", "cols", "cells", "of")),
             "filters": (self._filters, ("at",)),
             "attention": (self._attention, ("at", "image")),
-            "attention/": (self._attention_layer, ("at", "image")),
+            "attention/": (self._attention_layer, ("at", "image", "heads", "rows")),
             "heads": (self._heads, ("at", "split", "count", "partial")),
             "timeline": (self._timeline, ("image",)),
             "timeline/layers": (self._timeline_layers, ()),
@@ -104,9 +106,22 @@ class Views:
     # ------------------------------------------------------------------------------------------ the model
 
     def _overview(self, query: Query, _: int) -> Document:
-        bundle = self.moments.open().bundle
+        opened = self.moments.open()
+        bundle, kind = opened.bundle, self._kind(opened)
         pinned = self.pictures.to_begin_with(self._pinned())
-        return model.overview(bundle, _tokens(bundle), self._tree(bundle), self.moments.all(), pinned, self._run())
+        return model.overview(
+            bundle, _tokens(bundle), kind, self._tree(bundle), self.moments.all(), pinned, self._run()
+        )
+
+    def _kind(self, opened: Opened) -> tuple[str, str]:
+        """The kind of attention that its documents show, and why there is none: of a pass, with a grey picture."""
+
+        def look() -> tuple[str, str]:
+            bundle, size = opened.bundle, opened.bundle.preprocess.size
+            kind, reason, keys = confirmed_kind(bundle.module, torch.zeros(1, 3, size, size))
+            return (kind, reason) if kind == "none" else _placed(bundle, kind, reason, keys)
+
+        return self._made.get(("kind", opened.key), look)
 
     def _structure(self, query: Query, _: int) -> Document:
         return model.structure(self._tree(self.moments.open().bundle))
@@ -115,11 +130,11 @@ class Views:
         """The same at every moment: weights change, the structure does not."""
         size = bundle.preprocess.size
         key = ("tree", bundle.name, repr(dict(bundle.kwargs)))
-        return self._once(key, lambda: structure(bundle.module, torch.zeros(1, 3, size, size)))
+        return self._made.get(key, lambda: structure(bundle.module, torch.zeros(1, 3, size, size)))
 
     def _filters(self, query: Query, _: int) -> Document:
         key, bundle = self._opened(query)
-        return self._once(("filters", key), lambda: model.filters(bundle.module, _tokens(bundle)))
+        return self._made.get(("filters", key), lambda: model.filters(bundle.module, _tokens(bundle)))
 
     def _run(self) -> Document | None:
         if self._run_id is None:
@@ -139,8 +154,8 @@ class Views:
         patience_s = _patience_s(query)
         key, bundle = self._opened(query)
         started = time.monotonic()
-        told = self._once(("layers", key), lambda: layers.LayerList(bundle.module, self.moments.initial))
-        return told.document(patience_s - (time.monotonic() - started))
+        told = self._made.get(("layers", key), lambda: layers.LayerList(bundle.module, self.moments.initial))
+        return told.document(bundle.module, patience_s - (time.monotonic() - started))
 
     def whole_layer(self, index: int) -> Document:
         """`layer/{index}` with every weight of the matrix, however many: too much for one answer of a server."""
@@ -160,23 +175,29 @@ class Views:
     def _attention_layer(self, query: Query, index: int) -> Document:
         opened = self._opened(query)
         seen = self._seen(opened, self._picture(query, opened.bundle))
-        return attention.attention_layer(index, seen.probed, seen.windows)
+        return attention.attention_layer(index, seen.probed, seen.windows, query)
 
     def _heads(self, query: Query, _: int) -> Document:
         opened = self._opened(query)
         split = query.choice("split", ("train", "val", "test"), "val")
         names = self.pictures.of_split(split, query.number("count", 32, 1, MOST_HEADS))
         is_complete = self._measure(opened, names, _patience_s(query))
-        each = [found for name in names if (found := self._measured.get((opened.key, name))) is not None]
+        each = [found for name in names if (found := self._measured.get(self._of(opened, name))) is not None]
         if not each:
             raise RequestError(f"None of the pictures of '{split}' could be read.")
-        return attention.heads(each, attention_kind(opened.bundle.module)[0], _tokens(opened.bundle), is_complete)
+        kind, tokens = self._kind(opened)[0], _tokens(opened.bundle)
+        windows = _windows(opened.bundle) if kind == "window" else []
+        return attention.heads(each, kind, tokens, windows, is_complete)
+
+    def _of(self, opened: Opened, name: str) -> tuple:
+        """What tells a model's look at a picture from every other: the weights, the picture, and its file as it is."""
+        return opened.key, name, self.pictures.stamp(name)
 
     def _measure(self, opened: Opened, names: list[str], patience_s: float) -> bool:
         """Measure the heads on each picture, and keep it; whether all are done. At least one is, whatever the time."""
         if len(self._measured) > 8 * MOST_HEADS:  # of earlier moments of a run that goes on
             self._measured.clear()
-        missing = [name for name in names if (opened.key, name) not in self._measured]
+        missing = [name for name in names if self._of(opened, name) not in self._measured]
         started, at_once, is_late = time.monotonic(), 1, False
         while missing and not is_late:
             some, missing = missing[:at_once], missing[at_once:]
@@ -188,50 +209,63 @@ class Views:
         return not missing
 
     def _measure_together(self, opened: Opened, names: list[str]) -> None:
-        pictures = []
+        pictures, keys = [], []
         for name in names:
+            key = self._of(opened, name)  # before it is read
             try:
                 pictures.append(self.pictures.find(name, opened.bundle.preprocess))
+                keys.append(key)
             except RequestError:  # gone or damaged since: the number of those that count is told
-                self._measured[opened.key, name] = None
+                self._measured[key] = None
         if not pictures:
             return
         together = capture(opened.bundle.module, torch.cat([one.pixels for one in pictures]))
         for i, one in enumerate(pictures):
             weights = [layer[i : i + 1] for layer in together.attention]
             seen = _Seen.of(opened.bundle, together._replace(logits=together.logits[i : i + 1], attention=weights))
-            self._measured[opened.key, one.id] = attention.heads_of(one, seen.probed, seen.tokens, seen.windows)
+            self._measured[keys[i]] = attention.heads_of(one, seen.probed, seen.tokens, seen.windows)
 
     def _seen(self, opened: Opened, picture: Picture) -> _Seen:
         """One pass with a picture; the last ones are kept, so that its layers cost nothing more."""
-        key = (opened.key, picture.id)
-        if key not in self._probed:
-            self._probed[key] = capture(opened.bundle.module, picture.pixels)
-            while len(self._probed) > 1 and sum(map(_size, self._probed.values())) > PROBED_BYTES:
-                self._probed.popitem(last=False)
-        self._probed.move_to_end(key)
-        return _Seen.of(opened.bundle, self._probed[key])
+        probed = self._probed.get(
+            (opened.key, picture.id, picture.stamp), lambda: capture(opened.bundle.module, picture.pixels)
+        )
+        return _Seen.of(opened.bundle, probed)
 
     def _picture(self, query: Query, bundle: ModelBundle) -> Picture:
         wanted = query.text("image")
-        if wanted is None:
-            first = next(iter(self.pictures.to_begin_with(self._pinned())), None)
-            if first is None:
-                raise RequestError(f"'{query.key}' needs a picture: give one with image=.")
-            wanted = first.id
-        return self._once(("picture", wanted, bundle.preprocess), lambda: self.pictures.find(wanted, bundle.preprocess))
+        if wanted is not None:
+            return self._found(wanted, bundle)
+        choices = self.pictures.to_begin_with(self._pinned())
+        if not choices:
+            raise RequestError(f"'{query.key}' needs a picture: give one with image=.")
+        return self._first(choices, bundle)
+
+    def _first(self, choices: Iterable[Choice], bundle: ModelBundle) -> Picture:
+        """The first that can be read; raises what the first says where none can."""
+        told: RequestError | None = None
+        for choice in choices:
+            try:
+                return self._found(choice.id, bundle)
+            except RequestError as error:
+                told = told or error
+        raise told or RequestError("There is no picture.")
+
+    def _found(self, image_id: str, bundle: ModelBundle) -> Picture:
+        """A picture, read anew where its file has changed."""
+        key = ("picture", image_id, self.pictures.stamp(image_id), bundle.preprocess)
+        return self._made.get(key, lambda: self.pictures.find(image_id, bundle.preprocess))
 
     # ------------------------------------------------------------------------------------------ time line
 
     def _timeline(self, query: Query, _: int) -> Document:
         bundle = self.moments.open().bundle
-        pinned = self._pinned()
-        wanted = query.text("image") or (pinned[0].id if pinned else "")
+        wanted, pinned = query.text("image"), self._pinned()
         recorded = self._recorded()
-        if not recorded.moments or not wanted:
+        if not recorded.moments or not (wanted or pinned):
             raise RequestError("Nothing was recorded while this model was trained: it has no time line.")
-        image = attention.picture(self.pictures.find(wanted, bundle.preprocess))
-        return timeline.timeline(recorded, wanted.partition(":")[2], image, bundle.classes)
+        shown = self._found(wanted, bundle) if wanted else self._first(pinned, bundle)
+        return timeline.timeline(recorded, shown.id.partition(":")[2], attention.picture(shown), bundle.classes)
 
     def _timeline_layers(self, query: Query, _: int) -> Document:
         return timeline.timeline_layers(self._recorded())
@@ -240,8 +274,9 @@ class Views:
         folder = self.moments.snapshots_folder
         if folder is None:
             return snapshots.Timeline([], [], [])
-        files = tuple((file.name, file.stat().st_mtime_ns) for file in sorted(folder.glob("step-*.npz")))
-        return self._once(("recorded", files), lambda: snapshots.read_timeline(folder))
+        if self._recordings is None:
+            self._recordings = snapshots.Reader(folder)
+        return self._recordings.read()
 
     def _pinned(self) -> list[Choice]:
         folder = self.moments.snapshots_folder
@@ -253,15 +288,6 @@ class Views:
     def _opened(self, query: Query) -> Opened:
         return self.moments.open(query.text("at") or BEST)
 
-    def _once(self, key: tuple, make: Callable[[], Any]) -> Any:
-        """What was made under a key, made now where it was not; the last ones are kept."""
-        if key not in self._made:
-            self._made[key] = make()
-            while len(self._made) > MADE:
-                self._made.popitem(last=False)
-        self._made.move_to_end(key)
-        return self._made[key]
-
 
 class _Seen(NamedTuple):
     """A pass with one picture, and what its tokens and windows stand for."""
@@ -272,16 +298,26 @@ class _Seen(NamedTuple):
 
     @classmethod
     def of(cls, bundle: ModelBundle, probed: Probed) -> _Seen:
-        tokens, size = _tokens(bundle), bundle.preprocess.size
-        windows = windows_of(bundle.module, (size, size)) if probed.kind == "window" else []
-        counts = {weights.shape[-1] for weights in probed.attention}
-        if probed.kind in ("global", "class") and tokens is not None and counts != {tokens.count}:
-            reason = f"It works on {', '.join(map(str, sorted(counts)))} tokens, a picture has {tokens.count}."
-            return cls(Probed(probed.logits, [], "none", reason, {}), tokens, [])
-        if probed.kind == "window" and len(windows) != len(probed.attention):
-            reason = "Where its windows lie is not known."
-            return cls(Probed(probed.logits, [], "none", reason, {}), tokens, [])
-        return cls(probed, tokens, windows)
+        tokens, counts = _tokens(bundle), {weights.shape[-1] for weights in probed.attention}
+        kind, reason = _placed(bundle, probed.kind, probed.reason, sorted(counts))
+        if kind == "none":
+            return cls(Probed(probed.logits, [], kind, reason, {}), tokens, [])
+        return cls(probed, tokens, _windows(bundle) if kind == "window" else [])
+
+
+def _placed(bundle: ModelBundle, kind: str, reason: str, keys: Sequence[int]) -> tuple[str, str]:
+    """The kind, if it is known where on the picture what a layer of so many keys looks at lies; else "none" and why."""
+    tokens = _tokens(bundle)
+    if kind in ("global", "class") and tokens is not None and set(keys) != {tokens.count}:
+        return "none", f"It works on {', '.join(map(str, keys))} tokens, a picture has {tokens.count}."
+    if kind == "window" and len(_windows(bundle)) != len(attention_layers(bundle.module)):
+        return "none", "Where its windows lie is not known."
+    return kind, reason
+
+
+def _windows(bundle: ModelBundle) -> list[Windows]:
+    size = bundle.preprocess.size
+    return windows_of(bundle.module, (size, size))
 
 
 def _patience_s(query: Query) -> float:
@@ -289,10 +325,7 @@ def _patience_s(query: Query) -> float:
 
 
 def _tokens(bundle: ModelBundle) -> Tokens | None:
-    try:
-        return tokens_of(bundle.module, bundle.preprocess.size)
-    except RequestError:
-        return None
+    return tokens_if_any(bundle.module, bundle.preprocess.size)
 
 
 def _split(key: str) -> tuple[str, int]:
@@ -302,10 +335,6 @@ def _split(key: str) -> tuple[str, int]:
     if key in KEYS and key.isascii() and key.lower() == key:
         return key, 0
     raise unknown("document", shown(key), KEYS)
-
-
-def _size(probed: Probed) -> int:
-    return sum(weights.nbytes for weights in probed.attention)
 
 
 def _locate(model: str | Path | Run, workspace: Workspace) -> Found:

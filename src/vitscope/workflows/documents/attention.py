@@ -12,14 +12,17 @@ from PIL import Image
 
 from vitscope.errors import RequestError
 from vitscope.inspection import attention as measure
+from vitscope.inspection import prediction as answered
 from vitscope.inspection.probe import Probed
 from vitscope.inspection.score import Score, score
 from vitscope.inspection.tokens import Tokens
-from vitscope.inspection.windows import Windows, received, window_distance
+from vitscope.inspection.windows import Windows, received, window_distance, window_entropy
+from vitscope.text import size
 from vitscope.visualization.document import Document, pack
+from vitscope.workflows.documents.query import Query
 from vitscope.workflows.pictures import Picture
 
-TOP = 5
+MOST_BYTES = 64_000_000  # of attention weights in one document, before they are written as text
 _NO_ROLLOUT = {
     "window": "A patch sees its window alone, so the layers have no common tokens to multiply through.",
     "channel": "Its channels look at each other, not its patches.",
@@ -54,37 +57,49 @@ def picture(one: Picture) -> Document:
 
 def prediction(logits: np.ndarray, classes: Sequence[str]) -> list[Document]:
     """(C,) logits → the most probable classes, best first."""
-    raised = np.exp(logits.astype(np.float64) - logits.max())
-    shares = raised / raised.sum()
-    best = np.argsort(-shares, kind="stable")[:TOP]
-    return [{"label": classes[i], "probability": float(shares[i])} for i in best]
+    shares = answered.probabilities(logits)
+    return [{"label": classes[i], "probability": float(shares[i])} for i in answered.best(shares)]
 
 
 def attention(
     one: Picture, probed: Probed, tokens: Tokens | None, windows: Sequence[Windows], classes: Sequence[str]
 ) -> Document:
-    """All layers and heads at a glance, on one picture."""
+    """All layers and heads at a glance, on one picture.
+
+    `reads`: whose rows the maps and the rollout are, "class token" or "patches" (their mean); null without maps of that
+    kind. `layer_bytes`: what the weights of each layer take as float16; a document of one holds `most_bytes` at most.
+    """
     weights = [layer[0] for layer in probed.attention]
     maps = _maps(weights, probed.kind, tokens, windows)
     told = heads_of(one, probed, tokens, windows)
-    largest = maps.max(axis=(-2, -1)) if maps is not None else None
+    bytes_, largest = measure.scaled(maps) if maps is not None else (None, None)
     flow = _rollout(weights, probed.kind, tokens)
     return {
         "image": picture(one),
         "prediction": prediction(probed.logits[0], classes),
         "kind": probed.kind,
+        "reason": probed.reason,
+        "reads": _reads(probed.kind, tokens),
         "layers": len(weights),
+        "layer_bytes": [2 * layer.size for layer in weights],
+        "most_bytes": MOST_BYTES,
         "heads": [layer.shape[-3] for layer in weights],
         "tokens": tokens.count if tokens is not None else 0,
         "prefix_tokens": tokens.prefix if tokens is not None else 0,
         "grid": list(tokens.grid) if tokens is not None else [0, 0],
-        "thumbnails": pack(_bytes(maps, largest)) if maps is not None and largest is not None else None,
-        "thumbnail_max": pack(largest) if largest is not None else None,
-        "rollout": pack(flow) if flow is not None else None,
+        "thumbnails": _packed(bytes_),
+        "thumbnail_max": _packed(largest),
+        "rollout": _packed(flow),
         "rollout_reason": "" if flow is not None else probed.reason or _NO_ROLLOUT.get(probed.kind, ""),
         **{name: _packed(getattr(told, name)) for name in ("entropy", "distance", "class_share")},
         "score": scored(told.score),
     }
+
+
+def _reads(kind: str, tokens: Tokens | None) -> str | None:
+    if tokens is None or kind not in ("global", "class"):
+        return None
+    return "class token" if kind == "class" else tokens.reads
 
 
 def scored(found: Score | None) -> Document | None:
@@ -93,22 +108,46 @@ def scored(found: Score | None) -> Document | None:
     return {"rollout_auc": found.auc, "rollout_mass": found.mass, "object_share": found.object_share}
 
 
-def attention_layer(index: int, probed: Probed, windows: Sequence[Windows]) -> Document:
-    """The weights of one layer on one picture, with all heads."""
+def attention_layer(index: int, probed: Probed, windows: Sequence[Windows], query: Query) -> Document:
+    """The weights of one layer on one picture, of all heads and queries or of those asked for (`heads`, `rows`: a:b).
+
+    Raises `RequestError` where they would take more than 64 MB.
+    """
     if index >= len(probed.attention):
         count = len(probed.attention)
         raise RequestError(
             f"There is no attention layer {index}: "
             + (f"there are {count}, counted from 0." if count else probed.reason)
         )
+    every = probed.attention[index][0]
+    heads, rows = query.span("heads", every.shape[-3]), query.span("rows", every.shape[-2])
+    chosen = every[..., slice(*heads), slice(*rows), :]
+    if 2 * chosen.size > MOST_BYTES:
+        raise RequestError(_too_large(index, chosen))
     told: Document = {
         "layer": index,
         "kind": probed.kind,
-        "weights": pack(probed.attention[index][0].astype(np.float16)),
+        "weights": pack(chosen.astype(np.float16)),
+        "heads": list(heads),
+        "rows": list(rows),
+        "shape": list(every.shape),
     }
     if probed.kind == "window":
         told |= {"windows": [windows[index].rows, windows[index].cols], "shift": list(windows[index].shift)}
     return told
+
+
+def _too_large(index: int, chosen: np.ndarray) -> str:
+    """What to ask for instead: as many heads as there is room for, or as many queries of one."""
+    each = 2 * chosen.size // chosen.shape[-3]
+    some, what = (
+        (MOST_BYTES // each, "heads") if each <= MOST_BYTES else (MOST_BYTES * chosen.shape[-2] // each, "rows")
+    )
+    one = "" if what == "heads" else "one head and "
+    return (
+        f"The attention of layer {index} takes {size(2 * chosen.size)} here, {size(MOST_BYTES)} at most come at once: "
+        f"ask for {one}fewer {what} ({what}=0:{max(1, some)})."
+    )
 
 
 def heads_of(one: Picture, probed: Probed, tokens: Tokens | None, windows: Sequence[Windows]) -> Heads:
@@ -118,7 +157,7 @@ def heads_of(one: Picture, probed: Probed, tokens: Tokens | None, windows: Seque
         return Heads(None, None, None)
     keys = max(layer.shape[-1] for layer in weights)
     if probed.kind == "window":
-        entropies = [measure.entropy(layer).mean(axis=0) for layer in weights]
+        entropies = [window_entropy(layer, place) for layer, place in zip(weights, windows, strict=True)]
         distances = [window_distance(layer, place) for layer, place in zip(weights, windows, strict=True)]
         return Heads(_side_by_side(entropies), _side_by_side(distances), None, keys=keys)
     entropies = _side_by_side([measure.entropy(layer) for layer in weights])
@@ -129,9 +168,17 @@ def heads_of(one: Picture, probed: Probed, tokens: Tokens | None, windows: Seque
     return Heads(entropies, distances, share, _object_found(one, weights, tokens), keys)
 
 
-def heads(each: Sequence[Heads], kind: str, tokens: Tokens | None, is_complete: bool) -> Document:
-    """The same over several pictures: mean and standard deviation of each head."""
+def heads(
+    each: Sequence[Heads], kind: str, tokens: Tokens | None, windows: Sequence[Windows], is_complete: bool
+) -> Document:
+    """The same over several pictures: mean and standard deviation of each head.
+
+    `uniform_entropy` and `uniform_distance`, (L,): those of a head that gives all it can look at the same.
+    """
     told: Document = {"count": len(each), "is_complete": is_complete}
+    layers = next((len(one.entropy) for one in each if one.entropy is not None), 0)
+    entropies, distances = _uniform(kind, layers, tokens, windows)
+    told |= {"uniform_entropy": _packed(entropies), "uniform_distance": _packed(distances)}
     for name in ("entropy", "distance", "class_share"):
         values = [getattr(one, name) for one in each]
         known = np.stack(values) if values and all(value is not None for value in values) else None
@@ -154,6 +201,24 @@ def heads(each: Sequence[Heads], kind: str, tokens: Tokens | None, is_complete: 
     }
 
 
+def _uniform(
+    kind: str, layers: int, tokens: Tokens | None, windows: Sequence[Windows]
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Entropy and distance (L,) of a head that looks everywhere the same."""
+    if tokens is None or not layers:
+        return None, None
+    if kind == "window":
+        even = [np.full((place.rows * place.cols, 1, place.area, place.area), 1 / place.area) for place in windows]
+        pairs = list(zip(even, windows, strict=True))
+        far = [window_distance(layer, place)[0] for layer, place in pairs]
+        return np.array([window_entropy(layer, place)[0] for layer, place in pairs]), np.array(far)
+    if kind != "global":
+        return None, None
+    places = measure.centres(tokens.grid, tokens.patch)
+    far = measure.reach(np.ones((len(places), len(places))), places).mean()
+    return np.full(layers, np.log(tokens.count)), np.full(layers, far)
+
+
 # ------------------------------------------------------------------------------------------------ maps
 
 
@@ -174,11 +239,10 @@ def _maps(
 
 
 def _rollout(weights: Sequence[np.ndarray], kind: str, tokens: Tokens | None) -> np.ndarray | None:
-    """(L, N): the class token's row of rollout after each layer, the mean over the patches' rows without one."""
+    """(L, N): rollout after each layer, the row of the class token or the mean over those of the patches."""
     if kind != "global" or tokens is None or not weights:
         return None
-    through = measure.rollout([layer[None] for layer in weights])[:, 0]
-    return through[:, 0] if tokens.has_class_token else through[:, tokens.prefix :].mean(axis=1)
+    return measure.reader(measure.rollout([layer[None] for layer in weights])[:, 0], tokens)
 
 
 def _object_found(one: Picture, weights: Sequence[np.ndarray], tokens: Tokens) -> Score | None:
@@ -195,11 +259,6 @@ def _side_by_side(layers: Sequence[np.ndarray], fill: float = np.nan) -> np.ndar
     return np.stack([
         np.concatenate([layer, np.full((most - len(layer), *layer.shape[1:]), fill)]) for layer in layers
     ])  # fmt: skip
-
-
-def _bytes(maps: np.ndarray, largest: np.ndarray) -> np.ndarray:
-    scale = np.where(largest > 0, largest, 1.0)[..., None, None]
-    return np.rint(255 * np.clip(maps / scale, 0, 1)).astype(np.uint8)
 
 
 def _packed(values: np.ndarray | None) -> Document | None:

@@ -21,21 +21,23 @@ Weights = Mapping[str, torch.Tensor]
 class LayerList:
     """`layers`: every layer in numbers, with its change since the start where that is known.
 
-    Singular values take seconds where there are many large matrices. So `document(patience_s)` gives up on them after
-    that time (those that are not known yet are null, and `is_complete` is false), and goes on where it is asked again.
+    Singular values take seconds where there are many large matrices. So `document(module, patience_s)` gives up on them
+    after that time (those that are not known yet are null, and `is_complete` is false), and goes on where it is asked
+    again. It keeps numbers alone, never the weights of a model that may be closed meanwhile.
     """
 
     def __init__(self, module: nn.Module, initial: Weights | None):
-        self._layers = linears(module)
-        self._told = [_summary(layer, _initial(layer, initial)) for layer in self._layers]
+        self._told = [_summary(layer, _initial(layer, initial)) for layer in linears(module)]
         self._known = 0
 
-    def document(self, patience_s: float = float("inf")) -> Document:
+    def document(self, module: nn.Module, patience_s: float = float("inf")) -> Document:
+        """`module` with the same weights as before."""
         started = time.monotonic()
-        while self._known < len(self._layers) and time.monotonic() - started < patience_s:
-            self._told[self._known] |= _spectrum(self._layers[self._known])
+        layers = linears(module) if self._known < len(self._told) else []
+        while self._known < len(self._told) and time.monotonic() - started < patience_s:
+            self._told[self._known] |= _spectrum(layers[self._known])
             self._known += 1
-        return {"layers": [dict(one) for one in self._told], "is_complete": self._known == len(self._layers)}
+        return {"layers": [dict(one) for one in self._told], "is_complete": self._known == len(self._told)}
 
 
 def _summary(layer: Linear, initial: torch.Tensor | None) -> Document:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from vitscope.inspection.probe import attention_kind, attention_layers
+from vitscope.inspection.probe import attention_layers
 from vitscope.inspection.structure import Structure
 from vitscope.inspection.tokens import Tokens
-from vitscope.inspection.weights import linears
+from vitscope.inspection.weights import acting_weight, linears
 from vitscope.models.bundle import ModelBundle
 from vitscope.models.create import family_of
 from vitscope.visualization.document import Document, pack
@@ -24,15 +24,19 @@ from vitscope.workflows.pictures import Choice
 def overview(
     bundle: ModelBundle,
     tokens: Tokens | None,
+    kind: tuple[str, str],
     tree: Structure,
     moments: Sequence[Moment],
     pinned: Sequence[Choice],
     run: Document | None,
 ) -> Document:
-    """What the model is, which moments of its training can be looked at, and pictures to begin with."""
+    """What the model is, which moments of its training can be looked at, and pictures to begin with.
+
+    `kind` of attention, and why there is none. `reads` says of which tokens the classifier is told, "class token" or
+    "patches": a class token that it does not read says nothing of where the model looks.
+    """
     module: Any = bundle.module
     root = tree.nodes[0]
-    kind, reason = attention_kind(module)
     heads = [int(getattr(layer, "num_heads", 0)) for layer in attention_layers(module)]
     width = getattr(module, "embed_dim", None)
     return {
@@ -46,12 +50,13 @@ def overview(
             "grid": list(tokens.grid) if tokens is not None else None,
             "prefix_tokens": tokens.prefix if tokens is not None else 0,
             "has_class_token": tokens is not None and tokens.has_class_token,
+            "reads": tokens.reads if tokens is not None else None,
             "embed_dim": width if isinstance(width, int) else getattr(module, "num_features", None),
             "depth": len({layer.block for layer in linears(module) if layer.block is not None}),
             "num_heads": heads[0] if heads else None,
             "classes": list(bundle.classes),
         },
-        "attention": {"kind": kind, "reason": reason},
+        "attention": {"kind": kind[0], "reason": kind[1]},
         "moments": [moment._asdict() for moment in moments],
         "pinned": [choice._asdict() for choice in pinned],
         "run": run,
@@ -71,7 +76,10 @@ def _listed(fields: Document) -> Document:
 
 
 def filters(module: nn.Module, tokens: Tokens | None) -> Document:
-    """The filters that look at the picture, grey where a weight is 0, and how alike the position embeddings are."""
+    """The filters that look at the picture, grey where a weight is 0, and how alike the position embeddings are.
+
+    Filters are shown as they act, standardised where the layer does that.
+    """
     patch, scale = _patch_filters(module)
     similarity, reason = _position_similarity(module, tokens)
     return {
@@ -87,7 +95,7 @@ def _patch_filters(module: nn.Module) -> tuple[Document, float]:
     if first is None or first.in_channels != 3 or first.groups != 1:
         reason = "No convolution looks at the picture." if first is None else "Its first convolution sees no colours."
         return {"count": 0, "height": 0, "width": 0, "pixels": None, "reason": reason}, 0.0
-    weight = first.weight.detach().float().cpu().permute(0, 2, 3, 1).numpy()
+    weight = acting_weight(first).float().cpu().permute(0, 2, 3, 1).numpy()
     count, height, width, _ = weight.shape
     scale = float(np.abs(weight).max())
     bytes_ = np.clip(np.rint(127.5 + 127.5 * weight / (scale or 1.0)), 0, 255).astype(np.uint8)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vitscope.errors import RequestError, closest
-from vitscope.inspection.snapshots import Moment, Timeline
+from vitscope.inspection.snapshots import Snapshot, Timeline
 from vitscope.text import shown
 from vitscope.visualization.document import Document, pack
 
@@ -16,7 +16,10 @@ _OF_PICTURES = ("thumbnails", "thumbnail_max", "rollout", "rollout_max", "entrop
 
 
 def timeline(recorded: Timeline, sample_id: str, image: Document, classes: Sequence[str]) -> Document:
-    """Attention and prediction on one pinned picture, at every moment."""
+    """Attention and prediction on one pinned picture, at every moment.
+
+    `reads` of a moment: whose rows its maps are, "class token" or "patches"; null without maps.
+    """
     moments = []
     for moment in recorded.moments:
         order = moment.arrays["images"].tolist()
@@ -29,15 +32,24 @@ def timeline(recorded: Timeline, sample_id: str, image: Document, classes: Seque
     return {"image": image, "moments": moments}
 
 
-def _of_picture(moment: Moment, index: int, classes: Sequence[str]) -> Document:
+def _of_picture(moment: Snapshot, index: int, classes: Sequence[str]) -> Document:
     arrays = moment.arrays
     best = zip(arrays["top_labels"][index].tolist(), arrays["top_probabilities"][index].tolist(), strict=True)
     return {
         "step": moment.step,
         "epoch": moment.epoch,
         **{name: pack(arrays[name][index]) if name in arrays else None for name in _OF_PICTURES},
+        "reads": _reads(arrays),
         "prediction": [{"label": classes[label], "probability": probability} for label, probability in best],
     }
+
+
+def _reads(arrays: dict[str, np.ndarray]) -> str | None:
+    if "reads" in arrays:
+        return str(arrays["reads"])
+    if "thumbnails" not in arrays:
+        return None
+    return "class token" if "class_share" in arrays else "patches"  # recorded before there was a choice
 
 
 def timeline_layers(recorded: Timeline) -> Document:
@@ -46,7 +58,7 @@ def timeline_layers(recorded: Timeline) -> Document:
     return {"layers": layers, "moments": [_of_layers(moment) for moment in recorded.moments if "maps" in moment.arrays]}
 
 
-def _of_layers(moment: Moment) -> Document:
+def _of_layers(moment: Snapshot) -> Document:
     arrays: dict[str, np.ndarray] = moment.arrays
     told: dict[str, Any] = {"step": moment.step, "epoch": moment.epoch}
     for name in ("frobenius", "effective_rank", "change", "histogram", "edges", "maps"):
