@@ -148,6 +148,7 @@ def test_the_pictures_are_put_in_order_once(run: Run, monkeypatch: pytest.Monkey
 def test_the_models_of_few_runs_are_kept_in_memory(tmp_path: Path):
     workspace = Workspace(tmp_path / "ws")
     pictures = draw_folder(tmp_path / "pictures", dict.fromkeys(FRUITS, 6))
+    assert KEPT <= 4  # each is as large as its model
     made = [save_run(workspace, tiny_bundle(), pictures, name=f"run {i}") for i in range(KEPT + 2)]
     answerer = Answerer(workspace)
     for one in [*made[:KEPT], made[0], *made[KEPT:]]:  # the first is used again, so it stays longer

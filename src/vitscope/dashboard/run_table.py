@@ -77,7 +77,7 @@ class State(NamedTuple):
         kept = {i: row for i, row in self.known.items() if i not in gone}
         return State(
             self.version._replace(number=number),
-            kept | rows,
+            {**kept, **rows},
             {**self.numbers, **{i: numbers[i] for i in rows}},
             {**{i: at for i, at in self.changed_at.items() if i not in gone}, **dict.fromkeys(rows, number)},
             {**{i: at for i, at in self.gone_at.items() if i not in rows}, **dict.fromkeys(gone, number)},
