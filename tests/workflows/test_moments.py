@@ -15,7 +15,7 @@ from vitscope.inspection import snapshots
 from vitscope.models.bundle import ModelBundle
 from vitscope.storage.artifacts import point
 from vitscope.storage.workspace import Workspace
-from vitscope.workflows.load import load, locate
+from vitscope.workflows.load import Found, load, locate
 from vitscope.workflows.moments import BEST, LAST, Moments, NoWeights
 from vitscope.workflows.run import Run
 
@@ -98,13 +98,13 @@ def test_best_is_never_silently_the_last(run: Run, tmp_path: Path, monkeypatch: 
             point(best, first)
 
     monkeypatch.setattr("vitscope.workflows.moments.time.sleep", replaced_meanwhile)
-    opened = of(run, Workspace(tmp_path / "workspace")).open(BEST)
+    opened = Moments(Found(last, run.folder, is_run=True)).open(BEST)
     assert opened.key[0] == str((first / "model.safetensors").resolve())
     monkeypatch.setattr("vitscope.workflows.moments.time.sleep", lambda _: None)
     best.unlink()
     best.symlink_to("step-00000077")
     with pytest.raises(RequestError, match="best: points to a checkpoint that is not there"):
-        of(run, Workspace(tmp_path / "workspace")).open(BEST)
+        Moments(Found(last, run.folder, is_run=True)).open(BEST)
     best.unlink()
     assert of(run, Workspace(tmp_path / "workspace")).open(BEST).key[0] == str((last / "model.safetensors").resolve())
 
