@@ -224,7 +224,7 @@ class RunConfig(Group):
     version: Literal[1] = option(1, "Version of this description.")
     name: str | None = option(None, "Name of the run; none: made from the data.", flag="--name", max_length=200)
     recipe: str | None = option(
-        None, "A named set of defaults; none: `finetune` with given weights, else `scratch`.", flag="--recipe"
+        None, "A named set of defaults; none: auto, which chooses one from the data and says why.", flag="--recipe"
     )
     seed: int = option(0, "Seed of everything random in training.", ge=0, lt=2**63, flag="--seed")
     data: DataConfig = DataConfig()

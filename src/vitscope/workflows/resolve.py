@@ -6,10 +6,13 @@ closest match told. The result is a `Plan`, whose `config` holds no open choice 
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from PIL import Image
 
 from vitscope import config
 from vitscope.config import ModelConfig, RunConfig
@@ -22,7 +25,7 @@ from vitscope.models.create import Architecture, check_name, describe
 from vitscope.storage.workspace import Workspace
 from vitscope.text import count, some
 from vitscope.training.optim import OPTIMIZERS
-from vitscope.training.recipes import RECIPES
+from vitscope.training.recipes import RECIPES, auto
 from vitscope.training.schedule import SCHEDULES
 from vitscope.workflows.data import prepare
 from vitscope.workflows.load import locate
@@ -52,6 +55,9 @@ class Plan:
         return self.steps_per_epoch * self.config.train.epochs
 
 
+LOOKED_AT = 32  # pictures whose size is looked up to choose a recipe
+
+
 # The tables that own a name: option → its choices. Forms and the reference page take their choices from here too.
 NAMES: dict[str, Mapping[str, Any]] = {
     "recipe": RECIPES,
@@ -62,13 +68,45 @@ NAMES: dict[str, Mapping[str, Any]] = {
 _NOUNS = {"optim.name": "optimizer", "schedule.name": "schedule", "augment.policy": "policy"}
 
 
-def with_recipe(requested: Mapping[str, Any]) -> RunConfig:
+def with_recipe(requested: Mapping[str, Any], pictures: Pictures | None = None) -> RunConfig:
     """Defaults < recipe < `requested`. Raises `RequestError` for a wrong option or an unknown name."""
     asked = config.build(requested)
     check_names(asked)
-    given_weights = asked.model.pretrained or asked.model.init is not None
-    recipe = asked.recipe or ("finetune" if given_weights else "scratch")
-    return config.build(RECIPES[recipe].OPTIONS, requested, {"recipe": recipe})
+    if asked.recipe not in (None, "auto"):
+        return config.build(RECIPES[asked.recipe].OPTIONS, requested)
+    chosen = auto.choose(facts(requested, pictures))
+    return config.build(RECIPES[chosen.recipe].OPTIONS, chosen.options, requested, {"recipe": chosen.recipe})
+
+
+class Pictures(NamedTuple):
+    """The training pictures as far as they are known before any is decoded; `side` as in `auto.Facts`."""
+
+    images: int
+    side: int
+
+
+def facts(requested: Mapping[str, Any], pictures: Pictures | None) -> auto.Facts:
+    """What `auto` chooses from."""
+    asked = config.build(requested)
+    has_weights = asked.model.pretrained or asked.model.init is not None
+    has_model = bool({"name", "kwargs"} & requested.get("model", {}).keys())
+    return auto.Facts(*(pictures or Pictures(0, 0)), has_weights, has_model)
+
+
+def look_at(training: Manifest) -> Pictures:
+    """The number of pictures and the median of their shorter sides, of a few spread over them."""
+    paths = training.table["path"].to_pylist()
+    sides = [side for path in paths[:: max(1, len(paths) // LOOKED_AT)][:LOOKED_AT] if (side := shorter_side(path))]
+    return Pictures(len(paths), int(statistics.median(sides)) if sides else 0)
+
+
+def shorter_side(path: str) -> int | None:
+    """Of a picture, in pixels, from its header alone; None where it cannot be read."""
+    try:
+        with Image.open(path) as picture:
+            return min(picture.size)
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
 
 
 def check_names(c: RunConfig) -> None:
@@ -121,6 +159,10 @@ def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: P
         notices = check_init(c.model, workspace)
         manifest, told = prepare(c.data, workspace)
         notices += told
+        if c.recipe != (asked := requested.get("recipe")) and asked in (None, "auto"):
+            pictures = look_at(manifest.of_split("train"))
+            notices.append(auto.choose(facts(requested, pictures)).reason)
+            c = with_recipe(requested, pictures)
     architecture = describe(c.model, c.data, len(manifest.classes))
 
     if c.train.early_stop_epochs and len(manifest.of_split("val")) == 0:

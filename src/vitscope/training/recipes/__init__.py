@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from vitscope.training.recipes import digits, finetune, scratch
+from vitscope.training.recipes import auto, digits, finetune, scratch, scratch_small
 
-RECIPES: dict[str, ModuleType] = {"scratch": scratch, "finetune": finetune, "digits": digits}
+RECIPES: dict[str, ModuleType] = {
+    "auto": auto,
+    "scratch": scratch,
+    "scratch-small": scratch_small,
+    "finetune": finetune,
+    "digits": digits,
+}

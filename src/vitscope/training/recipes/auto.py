@@ -1,0 +1,45 @@
+"""Chooses one of the others from the pictures, their number, and whether weights are given; it says why.
+
+Command: `vitscope train FOLDER`. Whatever is asked for by name (a model, a size, a rate) stays as it was asked.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+OPTIONS: dict[str, Any] = {}
+
+SMALL_SIDE = 96  # pixels: pictures up to here are drawn or shot small, and lose nothing in a small model
+SIDES = {32: 4, 64: 8, 128: 16}  # side of the input and of its patches: 64 patches each
+
+
+class Facts(NamedTuple):
+    """What is known before training. `side`: the median of the pictures' shorter sides, in pixels; 0: not known."""
+
+    images: int
+    side: int
+    has_weights: bool
+    has_model: bool  # a model, or arguments of one, were asked for
+
+
+class Chosen(NamedTuple):
+    """A recipe's name, what to change in it for these pictures, and why, in a sentence."""
+
+    recipe: str
+    options: dict[str, Any]
+    reason: str
+
+
+def choose(facts: Facts) -> Chosen:
+    """The recipe for these pictures."""
+    if facts.has_weights:
+        return Chosen("finetune", {}, "Recipe finetune: the weights are given.")
+    if facts.has_model or not 0 < facts.side <= SMALL_SIDE:
+        return Chosen("scratch", {}, "Recipe scratch: no weights are given.")
+    side = min(SIDES, key=lambda s: (abs(s - facts.side), -s))
+    return Chosen(
+        "scratch-small",
+        {"model": {"image_size": side, "kwargs": {"patch_size": SIDES[side]}}},
+        f"Recipe scratch-small: the pictures are about {facts.side} pixels wide, so a small model looks at them at "
+        f"{side}; --model names another.",
+    )

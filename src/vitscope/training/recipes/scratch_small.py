@@ -1,0 +1,37 @@
+"""From random weights, on some hundreds to some ten thousand small pictures.
+
+A narrow ViT with a convolutional stem over 64 patches, which it averages; gentle turns, shifts, scales and light on
+whole batches instead of hard crops, and no flip (a mirrored sign or digit is often another one; photos gain from
+`--flip 0.5`). After "Early Convolutions Help Transformers See Better" (arXiv:2106.14881).
+Command: `vitscope train FOLDER --recipe scratch-small`; `auto` fits the side and the patches to the pictures.
+"""
+
+OPTIONS = {
+    "model": {
+        "name": "vit_tiny_convstem",
+        "image_size": 64,
+        "drop_path": 0.1,
+        "kwargs": {
+            "patch_size": 8,
+            "embed_dim": 192,
+            "depth": 6,
+            "num_heads": 3,
+            "global_pool": "avg",
+            "class_token": False,
+        },
+    },
+    "optim": {"lr": 1e-3, "weight_decay": 0.05},
+    "train": {"epochs": 40, "batch_size": 64, "label_smoothing": 0.1},
+    "schedule": {"warmup_ratio": 0.1},
+    "augment": {
+        "crop_scale": [1.0, 1.0],
+        "crop_ratio": [1.0, 1.0],
+        "flip": 0.0,
+        "rotate": 12.0,
+        "scale": 0.15,
+        "shear": 6.0,
+        "translate": 0.1,
+        "brightness": 0.3,
+        "contrast": 0.2,
+    },
+}

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.conftest import draw_folder
+
+from vitscope import config
+from vitscope.models.create import describe
+from vitscope.storage.workspace import Workspace
+from vitscope.training.recipes import RECIPES, auto
+from vitscope.workflows.resolve import resolve, with_recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_documented_and_holds_known_options(name: str):
+    assert (RECIPES[name].__doc__ or "").count("\n") >= 2
+    c = config.build(RECIPES[name].OPTIONS)
+    if not c.model.pretrained:
+        describe(c.model, c.data, 3)  # the model can be made
+
+
+@pytest.mark.parametrize(
+    ("facts", "recipe", "size"),
+    [
+        (auto.Facts(1500, 32, False, False), "scratch-small", 32),
+        (auto.Facts(1500, 28, False, False), "scratch-small", 32),
+        (auto.Facts(1500, 64, False, False), "scratch-small", 64),
+        (auto.Facts(50_000, 96, False, False), "scratch-small", 128),
+        (auto.Facts(1500, 400, False, False), "scratch", None),
+        (auto.Facts(1500, 0, False, False), "scratch", None),
+        (auto.Facts(1500, 32, True, False), "finetune", None),
+        (auto.Facts(1500, 32, False, True), "scratch", None),
+    ],
+)
+def test_auto_chooses_by_the_pictures(facts: auto.Facts, recipe: str, size: int | None):
+    chosen = auto.choose(facts)
+    assert chosen.recipe == recipe
+    assert chosen.options.get("model", {}).get("image_size") == size
+    assert chosen.reason.startswith(f"Recipe {recipe}: ")
+    c = config.build(RECIPES[chosen.recipe].OPTIONS, chosen.options)
+    if size is not None:
+        assert describe(c.model, c.data, 3).preprocess.size == size
+        assert size // c.model.kwargs["patch_size"] == 8
+
+
+@pytest.mark.parametrize("asked", [{}, {"recipe": "auto"}])
+def test_small_pictures_get_a_small_model_and_are_told(asked: dict, tmp_path: Path):
+    source = draw_folder(tmp_path / "data", {"a": 20, "b": 20}, size=30)
+    plan = resolve({"data": {"source": str(source)}, **asked}, Workspace(tmp_path / "ws"))
+    assert (plan.config.recipe, plan.config.model.image_size) == ("scratch-small", 32)
+    assert any(notice.startswith("Recipe scratch-small: the pictures are about 30 pixels") for notice in plan.notices)
+
+
+def test_what_was_asked_for_stays(tmp_path: Path):
+    source = draw_folder(tmp_path / "data", {"a": 20, "b": 20}, size=30)
+    requested = {"data": {"source": str(source)}, "model": {"image_size": 64}, "optim": {"lr": 0.5}}
+    c = resolve(requested, Workspace(tmp_path / "ws")).config
+    assert (c.model.image_size, c.optim.lr, c.recipe) == (64, 0.5, "scratch-small")
+    named = {**requested, "model": {"name": "vit_tiny_patch16_224", "image_size": 32}}
+    c = resolve(named, Workspace(tmp_path / "ws")).config
+    assert (c.model.name, c.model.kwargs, c.recipe) == ("vit_tiny_patch16_224", {}, "scratch")
+    chosen = with_recipe({"recipe": "scratch-small"})
+    assert chosen.recipe == "scratch-small"
