@@ -15,7 +15,6 @@ from PIL import Image
 
 from tests.conftest import draw_folder
 from tests.trained import FRUITS, save_run, tiny_bundle
-from vitscope import config
 from vitscope.dashboard.answers import KEPT, Answerer
 from vitscope.dashboard.child import Refusal
 from vitscope.data.manifest import Manifest

@@ -69,8 +69,10 @@ def test_one_that_is_warmed_is_there_before_it_is_asked_and_ends_when_it_is_idle
         async with asyncio.timeout(20):
             while worker.pid is None:
                 await asyncio.sleep(0.02)
-            while worker.pid is not None:
+            pid = worker.pid
+            while psutil.pid_exists(pid):
                 await asyncio.sleep(0.02)
+            assert worker.pid is None
 
     with_worker(work)
     with_worker(idle, idle_s=0.2)

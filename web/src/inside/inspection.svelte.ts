@@ -99,7 +99,7 @@ export class Inspection {
     check("view", this.view === this.state.get("view"));
     const at = this.state.get("at") ?? "";
     const isSameStep = Number(/^step-0*(\d+)$/.exec(at)?.[1] ?? NaN) === this.moment?.step; // by another name, "best" say
-    check("at", overview.moments.length === 0 || isSameStep || overview.moments.some(({ id }) => id === at), this.moment?.id ?? null);
+    check("at", overview.moments.length === 0 || isSameStep || overview.moments.some(({ id }) => id === at), this.follows || !/^step-\d+$/.test(at) ? null : (this.moment?.id ?? null));
     if (this.heads.length) {
       const layer = whole(this.state.get("layer"), 0, this.heads.length - 1);
       check("layer", layer !== null);
@@ -157,7 +157,7 @@ export class Inspection {
 
   choose(
     values: Record<string, string | number | null>,
-    options?: { push?: boolean },
+    options?: { push?: boolean; now?: boolean },
   ): void {
     const texts = Object.entries(values).map(([name, value]) => [name, value === null || value === MEAN ? null : String(value)] as const);
     this.state.set(Object.fromEntries(texts), options);

@@ -6,7 +6,7 @@ import { largest, type Place, type TokenGrid } from "./tokens";
 export type Overlay = "brightness" | "colour";
 const DARKEST = 0.88;
 const COLOUR_COVERS = [0.35, 0.8] as const; // from where little is to where most is: the picture stays in sight beneath
-const DARK = 0.3; // mean lightness below which there is too little for veils to take away
+const DARK = { lightness: 0.25, share: 0.25 }; // where so much of a picture is so dark, veils have too little to take away
 /** Marks on a picture, which looks the same in both themes; each lies on a dark line. */
 export const ON_PICTURE = { chosen: "#6cb2ff", pointed: "#ffffff", most: "#ff8ad8", object: "#ffc233", grid: "rgb(255 255 255 / 22%)" };
 const CASING = "rgb(0 0 0 / 75%)";
@@ -48,9 +48,9 @@ export function overlayFor(picture: CanvasImageSource): Overlay {
   if (!context) return "brightness";
   context.drawImage(picture, 0, 0, SIDE, SIDE);
   const { data } = context.getImageData(0, 0, SIDE, SIDE);
-  let sum = 0;
-  for (let i = 0; i < data.length; i += 4) sum += 0.2126 * data[i]! + 0.7152 * data[i + 1]! + 0.0722 * data[i + 2]!;
-  return sum / (data.length / 4) / 255 < DARK ? "colour" : "brightness";
+  let dark = 0;
+  for (let i = 0; i < data.length; i += 4) if (0.2126 * data[i]! + 0.7152 * data[i + 1]! + 0.0722 * data[i + 2]! < DARK.lightness * 255) dark++;
+  return dark > DARK.share * SIDE * SIDE ? "colour" : "brightness";
 }
 
 /** The patch with the most, outlined: where it is does not depend on what the picture shows there. */
