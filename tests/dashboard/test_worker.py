@@ -253,6 +253,7 @@ def test_it_ends_when_it_is_idle_and_comes_again():
 
 def test_nothing_is_left_behind():
     me = psutil.Process()
+    others = set(me.children())  # of tests before this one
 
     async def work(worker: Worker) -> None:
         for _ in range(3):
@@ -266,4 +267,4 @@ def test_nothing_is_left_behind():
         with_worker(work)
     gc.collect()
     assert me.num_fds() <= before
-    assert me.children() == []
+    assert set(me.children()) <= others

@@ -13,7 +13,6 @@ from starlette.concurrency import run_in_threadpool
 from vitscope import config
 from vitscope.dashboard.parts import Here, NotThere, Parts, TheRun
 from vitscope.dashboard.worker import TooMany
-from vitscope.data.sources import SOURCES, imported
 from vitscope.errors import RequestError
 from vitscope.training.recipes import RECIPES
 from vitscope.workflows import jobs
@@ -41,6 +40,8 @@ class NewRun(BaseModel):
 @router.get("/api/options")
 def options(here: Here) -> dict[str, Any]:
     """The schema of a description, and the recipes and data to choose from: what is known without torch, at once."""
+    from vitscope.data.sources import SOURCES, imported  # loads pyarrow: not before somebody wants to start a run
+
     sources = [{"name": name, "kind": "builtin", "count": None} for name in SOURCES]
     sources += [{"name": r.name, "kind": "imported", "count": r.count} for r in imported(here.workspace).values()]
     recipes = [{"name": name, "help": (recipe.__doc__ or "").partition("\n")[0]} for name, recipe in RECIPES.items()]
