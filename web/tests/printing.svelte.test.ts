@@ -41,7 +41,7 @@ describe("on paper", () => {
     made.length = 0;
     dispatchEvent(new Event("beforeprint"));
     const drawn = made.filter((plot) => !plot.isDestroyed);
-    expect(drawn.map((plot) => (plot.options as { width: number }).width)).toEqual([700, 700]);
+    expect(drawn.map((plot) => (plot.options as unknown as { width: number }).width)).toEqual([700, 700]);
     expect(document.querySelector(".bar")!.classList).toContain("noprint");
     expect(theme.current).toBe("light");
     expect(document.documentElement.dataset.theme).toBe("light");
