@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 
 from vitscope.dashboard.app import create_app
 from vitscope.dashboard.server import Server
+from vitscope.dashboard.worker import Worker
 from vitscope.storage import records, runs
 from vitscope.storage.workspace import Workspace
 
@@ -27,6 +28,12 @@ BEARER = {"authorization": f"Bearer {TOKEN}"}
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "ws")
+
+
+@pytest.fixture(autouse=True)
+def cold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is warmed: a process that opens models takes seconds to begin."""
+    monkeypatch.setattr(Worker, "warm", lambda _: None)
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def answers(where: dict[str, Any]) -> Answers:
 
     return {
         "echo": echo, "sleep": sleep, "document": document, "fail": fail, "die": die, "chatter": chatter,
-        "large": large, "images": echo, "options": echo, "check": echo, "upload": echo, "thumbnail": large,
+        "large": large, "images": echo, "models": echo, "check": echo, "upload": echo, "thumbnail": large,
     }  # fmt: skip
 
 

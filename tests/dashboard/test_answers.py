@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,6 @@ from PIL import Image
 
 from tests.conftest import draw_folder
 from tests.trained import FRUITS, save_run, tiny_bundle
-from vitscope import config
 from vitscope.dashboard.answers import KEPT, Answerer
 from vitscope.dashboard.child import Refusal
 from vitscope.data.manifest import Manifest
@@ -85,19 +87,72 @@ def test_a_run_that_has_just_begun_has_no_pictures_yet_and_then_has(answerer: An
 
 
 def test_what_a_run_can_be_made_of(answerer: Answerer):
-    told = json.loads(answerer.options({}).data)
-    assert told["schema"] == json.loads(json.dumps(config.schema()))
-    assert {"digits", "shapes"} <= {source["name"] for source in told["sources"] if source["kind"] == "builtin"}
-    assert {recipe["name"]: bool(recipe["help"]) for recipe in told["recipes"]}["digits"]
+    told = json.loads(answerer.models({}).data)
     assert {model["family"] for model in told["models"]} >= set(FAMILIES)
 
 
 def test_names_are_checked(answerer: Answerer):
-    answerer.check({"requested": {"data": {"source": "digits"}, "recipe": "digits"}})
+    right = {"data": {"source": "digits"}, "recipe": "digits"}
+    told = json.loads(answerer.check({"requested": right, "limit_s": 60}).data)
+    assert told == {"is_checked": True}
     with pytest.raises(Refusal) as caught:
-        answerer.check({"requested": {"data": {"source": "digits"}, "model": {"name": "vit_tny_patch16_224"}}})
+        wrong = {"data": {"source": "digits"}, "model": {"name": "vit_tny_patch16_224"}}
+        answerer.check({"requested": wrong, "limit_s": 60})
     assert caught.value.status == 422
     assert "vit_tiny_patch16_224" in str(caught.value)
+
+
+def test_what_training_would_refuse_is_refused_before(answerer: Answerer, tmp_path: Path):
+    """An empty folder, pictures without class folders, one class alone, an image size that patches do not divide."""
+    (tmp_path / "empty").mkdir()
+    flat = draw_folder(tmp_path / "flat", {"cat": 2})
+    for picture in (flat / "cat").iterdir():
+        picture.rename(flat / picture.name)
+    (flat / "cat").rmdir()
+    one = draw_folder(tmp_path / "one", {"cat": 8})
+    asked = [{"data": {"source": str(folder)}} for folder in (tmp_path / "empty", flat, one)]
+    asked.append({"data": {"source": "digits"}, "model": {"name": "vit_tiny_patch16_224", "image_size": 31}})
+    for requested in asked:
+        with pytest.raises(Refusal) as caught:
+            answerer.check({"requested": requested, "limit_s": 60})
+        assert caught.value.status == 422, requested
+        assert len(str(caught.value)) > 20
+
+
+def test_a_check_that_takes_long_says_nothing_either_way(answerer: Answerer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("vitscope.dashboard.answers.check", lambda *_: time.sleep(30))
+    began = time.monotonic()
+    told = answerer.check({"requested": {"data": {"source": "digits"}}, "limit_s": 0.2})
+    assert json.loads(told.data) == {"is_checked": False}
+    assert time.monotonic() - began < 10
+    time.sleep(0.3)  # no alarm is left behind
+
+
+def test_why_a_file_cannot_be_used_is_told(answerer: Answerer, run: Run):
+    folder = run.workspace.cache_folder / "uploads"
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(whole, "JPEG")
+    files = {
+        b"": "an empty file",
+        b"<svg/>": "not an image (6 bytes)",
+        whole.getvalue()[:1500]: "a damaged image",
+        _large_png(30_000): "more than 50 million pixels",
+        _large_png(8_000): "64 million pixels",
+    }
+    for content, why in files.items():
+        (folder / "sum").write_bytes(content)
+        with pytest.raises(Refusal, match="cannot be used") as caught:
+            answerer.upload({"sum": "sum"})
+        assert why in str(caught.value)
+
+
+def _large_png(side: int) -> bytes:
+    """The head of one, which says how large it would be."""
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    packed = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
 def test_documents_are_those_of_the_model(answerer: Answerer, run: Run):

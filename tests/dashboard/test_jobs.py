@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ from vitscope.dashboard.worker import Worker
 from vitscope.storage import jobs, runs
 from vitscope.storage.workspace import Workspace
 from vitscope.workflows import jobs as job_work
+from vitscope.workflows.processes import began_at
 
 
 @pytest.fixture
@@ -85,6 +87,31 @@ def test_what_is_no_json_is_told(client: TestClient):
         assert answer.json()["error"]
 
 
+def test_what_a_run_can_be_made_of_is_known_without_the_clerk(client: TestClient, workspace: Workspace):
+    told = client.get("/api/options").json()
+    assert told["schema"] == json.loads(json.dumps(config.schema()))
+    assert {"digits", "shapes"} <= {source["name"] for source in told["sources"] if source["kind"] == "builtin"}
+    assert {recipe["name"]: bool(recipe["help"]) for recipe in told["recipes"]}["digits"]
+    assert client.app.state.parts.clerk.pid is None  # type: ignore[attr-defined]
+    assert client.get("/api/models").json()["request"] == {"ask": "models"}
+    assert not workspace.root.exists()
+
+
+def test_a_run_that_goes_on_is_starting_until_its_process_has_said_how_it_is(client: TestClient, workspace: Workspace):
+    """For everybody who looks: the run's own row is as it was."""
+    run = make_run(workspace, status="failed")
+    runs.update_run(workspace.database, run.id, message="It broke.")
+    assert client.get("/api/runs").json()["runs"][0]["status"] == "failed"
+    me = (os.getpid(), began_at(os.getpid()))
+    jobs.claim(workspace.database, jobs.JobRow(run.id, socket.gethostname(), *me, 1, 0, time.time()), None)
+    told = client.get("/api/runs").json()["runs"][0]
+    assert (told["status"], told["message"], told["is_job"]) == ("created", "", True)
+    assert client.get(f"/api/runs/{run.id}").json()["status"] == "created"
+    runs.update_run(workspace.database, run.id, status="failed", message="Again.")  # as its process does that gives up
+    told = client.get("/api/runs").json()["runs"][0]
+    assert (told["status"], told["message"]) == ("failed", "Again.")
+
+
 def test_stop_and_resume_of_runs_that_are_not_so(client: TestClient, workspace: Workspace, launched: list[str]):
     finished, interrupted = make_run(workspace), make_run(workspace, status="interrupted")
     for run, what in ((finished, "stop"), (interrupted, "stop"), (finished, "resume")):
@@ -102,6 +129,8 @@ def test_the_log_of_a_job(client: TestClient, workspace: Workspace):
     answer = client.get(f"/api/jobs/{run.id}/log")
     assert answer.status_code == 404
     assert "no log" in answer.json()["error"]
+    (workspace.run_folder(run.id) / "train.log").write_text("from a terminal\n")
+    assert client.get(f"/api/jobs/{run.id}/log").json()["text"] == "from a terminal"
     lines = [f"line {i} <b>" for i in range(300)]
     (workspace.run_folder(run.id) / "job.log").write_text("\n".join(lines) + "\n")
     assert client.get(f"/api/jobs/{run.id}/log").json() == {"text": "\n".join(lines[-200:]), "status": "finished"}

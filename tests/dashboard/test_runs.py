@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import socket
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.dashboard.conftest import make_run, record
+from tests.dashboard.conftest import asking, make_run, record
 from vitscope.metrics import query
 from vitscope.storage import jobs, records, runs
 from vitscope.storage.workspace import Workspace
@@ -166,3 +167,8 @@ def test_sparklines_are_the_evaluations(client: TestClient, workspace: Workspace
     assert set(points["top1"]) <= set(frame["value"])
     assert (points["epoch"][-1], points["top1"][-1]) == (frame["epoch"].iloc[-1], frame["value"].iloc[-1])
     assert points["epoch"] == sorted(points["epoch"])
+
+
+def test_commands_that_are_shown_work_on_this_workspace(tmp_path: Path):
+    with asking(Workspace(tmp_path / "x y")) as client:
+        assert client.get("/api/session").json()["command"] == f"vitscope --workspace '{tmp_path}/x y'"

@@ -29,6 +29,7 @@ DOCUMENTED = {
     ("get", "/api/runs/{run}/series.csv"),
     ("get", "/api/live"),
     ("get", "/api/options"),
+    ("get", "/api/models"),
     ("post", "/api/runs"),
     ("get", "/api/jobs/{run}/log"),
     ("get", "/api/runs/{run}/images"),

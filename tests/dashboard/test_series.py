@@ -126,7 +126,9 @@ def test_the_table_holds_every_value(client: TestClient, workspace: Workspace, r
         check_dtype=False,
         check_exact=True,
     )
-    some = list(csv.DictReader(io.StringIO(client.get(f"/api/runs/{resumed.id}/series.csv?names=/lr").text)))
+    one = client.get(f"/api/runs/{resumed.id}/series.csv?names=/lr")
+    assert one.headers["content-disposition"] == f'attachment; filename="vitscope-{resumed.id}-lr.csv"'
+    some = list(csv.DictReader(io.StringIO(one.text)))
     assert {row["name"] for row in some} == {"lr"}
 
 

@@ -19,6 +19,7 @@ from vitscope.dashboard import worker as worker_module
 from vitscope.dashboard.worker import MOST_WAITING, TooMany, Worker
 
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_child.py")))
+WARM = Worker.warm  # as it is, without the fixture that has nobody warmed
 WHERE = {"workspace": "/w", "database": "postgresql://me:secret@host/db"}
 
 
@@ -50,6 +51,31 @@ def test_it_is_started_when_asked_and_told_where_it_works():
         assert (await worker.ask(ask="echo")).json["pid"] == child.pid
 
     with_worker(work)
+
+
+def test_one_that_is_warmed_is_there_before_it_is_asked_and_ends_when_it_is_idle():
+    async def work(worker: Worker) -> None:
+        WARM(worker)
+        WARM(worker)
+        answer = worker.ask(ask="echo")  # at once: there is one process all the same
+        pid = (await answer).json["pid"]
+        assert pid == worker.pid
+        WARM(worker)
+        await asyncio.sleep(0)
+        assert worker.pid == pid
+
+    async def idle(worker: Worker) -> None:
+        WARM(worker)
+        async with asyncio.timeout(20):
+            while worker.pid is None:
+                await asyncio.sleep(0.02)
+            pid = worker.pid
+            while psutil.pid_exists(pid):
+                await asyncio.sleep(0.02)
+            assert worker.pid is None
+
+    with_worker(work)
+    with_worker(idle, idle_s=0.2)
 
 
 def test_it_ends_with_the_dashboard():

@@ -9,6 +9,8 @@ export interface Session {
   version: string;
   read_only: boolean;
   workspace: string;
+  /** A command line on this workspace begins so. */
+  command: string;
   host_cores: number;
 }
 
@@ -101,7 +103,6 @@ export interface Options {
   schema: Mapping;
   recipes: { name: string; help: string }[];
   sources: { name: string; kind: "builtin" | "imported"; count: number | null }[];
-  models: { name: string; family: string }[];
 }
 
 /** What went wrong, in the server's words. `status` 0: no answer. */
@@ -163,6 +164,8 @@ export const api = {
   resume: (run: string) => request<unknown>("POST", apiUrl(`runs/${id(run)}/resume`)),
   log: (run: string, signal?: AbortSignal) => request<{ text: string; status: string }>("GET", apiUrl(`jobs/${id(run)}/log`), { signal }),
   options: (signal?: AbortSignal) => request<Options>("GET", apiUrl("options"), { signal }),
+  /** Known to the process beside the server alone: the first who asks waits for that to begin. */
+  models: (signal?: AbortSignal) => request<{ models: { name: string; family: string }[] }>("GET", apiUrl("models"), { signal }),
   start: (asked: { source: string; recipe: string | null; name: string | null; options: Mapping }) =>
     request<{ id: string }>("POST", apiUrl("runs"), { body: asked }),
   series: (run: string, query: { points?: number; from?: number; to?: number; axis?: string; names?: string[] }, signal?: AbortSignal) =>

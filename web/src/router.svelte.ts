@@ -88,7 +88,7 @@ export const router = {
 /** The state of the view that is shown, in the address's query. */
 export const urlState: UrlState = {
   get: (name) => place.query.get(name),
-  set(values, { push = false } = {}) {
+  set(values, { push = false, now = false } = {}) {
     const query = new URLSearchParams(place.query);
     for (const [name, value] of Object.entries(values)) {
       if (value === null) query.delete(name);
@@ -102,7 +102,8 @@ export const urlState: UrlState = {
     } else {
       show({ path: place.path, query });
       clearTimeout(writing);
-      writing = setTimeout(flush, WRITE_AFTER_MS);
+      if (now) flush();
+      else writing = setTimeout(flush, WRITE_AFTER_MS);
     }
   },
 };

@@ -10,6 +10,10 @@ export const session = {
   get isReadOnly() {
     return current?.read_only ?? false;
   },
+  /** How a command line on this workspace begins. */
+  get command() {
+    return current?.command ?? "vitscope";
+  },
   async load() {
     current = await api.session();
   },

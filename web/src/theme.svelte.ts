@@ -5,6 +5,7 @@ const KEY = "vitscope.theme";
 const system = matchMedia("(prefers-color-scheme: dark)");
 let chosen = $state<Theme | null>(read());
 let systemIsDark = $state(system.matches);
+let isOnPaper = $state(false);
 
 function read(): Theme | null {
   try {
@@ -21,7 +22,7 @@ function apply(): void {
 
 export const theme = {
   get current(): Theme {
-    return chosen ?? (systemIsDark ? "dark" : "light");
+    return isOnPaper ? "light" : (chosen ?? (systemIsDark ? "dark" : "light"));
   },
   toggle() {
     chosen = this.current === "dark" ? "light" : "dark";
@@ -31,6 +32,11 @@ export const theme = {
     } catch {
       // kept for this page only
     }
+  },
+  /** While it is printed: paper is white. */
+  onPaper(on: boolean) {
+    isOnPaper = on;
+    apply();
   },
   start() {
     apply();

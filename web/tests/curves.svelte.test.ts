@@ -88,6 +88,18 @@ describe("the page of curves", () => {
     expect(document.querySelector('[role="application"]')).toBeNull();
   });
 
+  it("tells what the signs on the charts stand for, those that there are", async () => {
+    await open("runs/r/curves?smoothing=0");
+    expect(document.querySelector(".key")).toBeNull();
+    store.notice([{ time: 5010, step: 10, level: "warning", text: "odd" }]);
+    store.resumed(2, 20);
+    urlState.set({ smoothing: "0.5" });
+    flushSync();
+    expect(document.querySelector(".key")!.textContent!.trim().replace(/\s+/g, " ")).toBe("▼resumed from here▼warning or error ~smoothed value");
+    expect(document.querySelector<HTMLElement>(".smooth")!.title).toBe("smoothed value");
+    urlState.set({ smoothing: null });
+  });
+
   it("keeps a chart that has the focus while it is scrolled away", async () => {
     await open("runs/r/curves");
     const plot = document.querySelector<HTMLElement>('[role="application"]')!;

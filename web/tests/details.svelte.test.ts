@@ -1,7 +1,7 @@
 import "./stubs";
 import { flushSync, mount, unmount } from "svelte";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { api, type RunDetail } from "../src/api";
+import { api, ApiError, type RunDetail } from "../src/api";
 import { language } from "../src/i18n/language.svelte";
 import Details from "../src/pages/Details.svelte";
 import { Resource, resource } from "../src/resource.svelte";
@@ -16,10 +16,10 @@ let shown: Record<string, unknown> | null = null;
 let asked: ReturnType<typeof vi.spyOn>;
 let text = "one";
 
-async function open() {
+async function open(values: Partial<RunDetail> = {}) {
   const detail = new Resource(() => Promise.resolve(run(0)));
   await detail.refresh();
-  const props = $state({ run: run(0), detail });
+  const props = $state({ run: { ...run(0), ...values }, detail });
   shown = mount(Details, { target: document.body, props }) as Record<string, unknown>;
   await settle();
   return props;
@@ -86,6 +86,15 @@ describe("the details", () => {
     scrollTo(height - 300);
     await grow();
     expect(log.scrollTop).toBe(height);
+  });
+
+  it("show the log of a run that was started elsewhere, and say so where there is none", async () => {
+    await open({ is_job: false });
+    expect(document.querySelector("pre")!.textContent).toBe(text);
+    asked.mockRejectedValue(new ApiError(404, "It has no log."));
+    vi.advanceTimersByTime(3100);
+    await settle();
+    expect(document.body.textContent).toContain("It has not written a log yet.");
   });
 
   it("tell steps and counts as the language does", async () => {

@@ -22,6 +22,8 @@ export const world = {
   moments: [] as Moment[],
   status: "finished",
   pinned: 1,
+  /** Of the picture, 0 to 255. */
+  lightness: 200,
   asked: [] as string[],
   /** Requests whose words match fail. */
   failing: null as RegExp | null,
@@ -217,6 +219,7 @@ export class Recorder {
   strokeStyle = "";
   fillStyle = "";
   globalAlpha = 1;
+  globalCompositeOperation = "";
   constructor(readonly canvas: HTMLCanvasElement) {}
   clearRect() {
     this.texts.length = this.frames.length = this.drawn.length = 0;
@@ -226,6 +229,9 @@ export class Recorder {
   }
   putImageData(data: ImageData) {
     this.pixels = data;
+  }
+  getImageData(_x: number, _y: number, width: number, height: number) {
+    return { width, height, data: new Uint8ClampedArray(width * height * 4).fill(world.lightness) } as ImageData;
   }
   drawImage(of: HTMLCanvasElement, ...rest: number[]) {
     this.drawn.push({ from: recorders.get(of), source: rest.length === 8 ? rest.slice(0, 4) : [], at: rest.slice(-4) });
@@ -289,7 +295,7 @@ export async function open(query: Record<string, string> = {}, from: DocumentSou
 
 /** Call in `beforeEach`. */
 export function begin(): void {
-  Object.assign(world, { moments: [snapshot(5), best], status: "finished", pinned: 1, asked: [], failing: null, held: null, waiting: [] });
+  Object.assign(world, { moments: [snapshot(5), best], status: "finished", pinned: 1, lightness: 200, asked: [], failing: null, held: null, waiting: [] });
   recorders.clear();
   globalThis.CSS ??= { escape: (name: string) => name.replace(/\W/g, "\\$&") } as typeof CSS; // jsdom has none
   HTMLCanvasElement.prototype.getContext = function (this: HTMLCanvasElement) {

@@ -71,8 +71,8 @@ describe("the form", () => {
   it("sends a nested mapping, and shows the same as a command", () => {
     const values = { "optim.lr": 0.0003, "model.size": 64, "model.pretrained": true, "optim.betas": [0.8, 0.99], seed: 3 };
     expect(nested(values)).toEqual({ optim: { lr: 0.0003, betas: [0.8, 0.99] }, model: { size: 64, pretrained: true }, seed: 3 });
-    expect(asCommand("my photos", "digits", "it's", values, fields)).toBe(
-      "vitscope train 'my photos' --recipe digits --name 'it'\\''s' --lr 0.0003 --size 64 --set model.pretrained=true --set 'optim.betas=[0.8,0.99]' --set seed=3",
+    expect(asCommand("vitscope --workspace '/w s'", "my photos", "digits", "it's", values, fields)).toBe(
+      "vitscope --workspace '/w s' train 'my photos' --recipe digits --name 'it'\\''s' --lr 0.0003 --size 64 --set model.pretrained=true --set 'optim.betas=[0.8,0.99]' --set seed=3",
     );
   });
 });

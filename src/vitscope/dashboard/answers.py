@@ -6,24 +6,24 @@ That process is `python -m vitscope.dashboard.answers`.
 from __future__ import annotations
 
 import io
+import signal
+import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from PIL import Image
 
-from vitscope.config import schema
 from vitscope.dashboard.child import Answers, Content, Refusal, as_json, serve, stamp
 from vitscope.data.manifest import SPLITS
-from vitscope.data.sources import SOURCES, imported
-from vitscope.errors import BadImage, RequestError
+from vitscope.errors import BadImage, RequestError, ViTScopeError
 from vitscope.models.create import listing
 from vitscope.preprocess import decode
 from vitscope.storage.workspace import Workspace
-from vitscope.training.recipes import RECIPES
 from vitscope.visualization.document import to_json
 from vitscope.workflows.jobs import check
 from vitscope.workflows.pictures import UPLOADS, Pictures
@@ -51,7 +51,7 @@ class Answerer:
             "images": self.images,
             "thumbnail": self.thumbnail,
             "upload": self.upload,
-            "options": self.options,
+            "models": self.models,
             "check": self.check,
         }
 
@@ -104,33 +104,26 @@ class Answerer:
         """Whether an uploaded file is a picture that can be used, and its size."""
         file = self._workspace.cache_folder / UPLOADS / request["sum"]
         try:
-            with Image.open(file) as picture:
-                pixels = picture.width * picture.height
-            if pixels > MOST_UPLOADED_PIXELS:
-                raise BadImage(f"{pixels / 1e6:,.0f} million pixels; {MOST_UPLOADED_PIXELS / 1e6:,.0f} million at most")
+            _refuse_too_many_pixels(file)
             height, width, _ = decode(file).shape
-        except (OSError, Image.DecompressionBombError, BadImage) as error:
-            why = error if isinstance(error, BadImage) else "not an image, or one that is too large"
-            raise Refusal(422, f"This file cannot be used: {why}.") from None
+        except BadImage as error:
+            raise Refusal(422, f"This file cannot be used: {error}.") from None
         return as_json({"width": width, "height": height})
 
-    def options(self, _: dict[str, Any]) -> Content:
-        """What a new run can be made of."""
-        sources = [{"name": name, "kind": "builtin", "count": None} for name in SOURCES]
-        sources += [{"name": r.name, "kind": "imported", "count": r.count} for r in imported(self._workspace).values()]
-        recipes = [
-            {"name": name, "help": (recipe.__doc__ or "").partition("\n")[0]} for name, recipe in RECIPES.items()
-        ]
-        models = [{"name": model.name, "family": model.family} for model in listing()]
-        return as_json({"schema": schema(), "recipes": recipes, "sources": sources, "models": models})
+    def models(self, _: dict[str, Any]) -> Content:
+        """Those that a new run can have."""
+        return as_json({"models": [{"name": model.name, "family": model.family} for model in listing()]})
 
     def check(self, request: dict[str, Any]) -> Content:
-        """Whether the names in the description of a new run are known."""
+        """Whether what a new run is described as can be trained; `limit_s`: after it nothing is said either way."""
         try:
-            check(request["requested"], self._workspace)
-        except RequestError as error:
+            with _limited(request["limit_s"]):
+                check(request["requested"], self._workspace)
+        except _TooLong:
+            return as_json({"is_checked": False})
+        except ViTScopeError as error:
             raise Refusal(422, str(error)) from None
-        return as_json({})
+        return as_json({"is_checked": True})
 
     def _pictures_of(self, run_id: str) -> _Shown:
         folder = self._workspace.run_folder(run_id)
@@ -169,6 +162,43 @@ class _Shown:
             table = manifest.of_split(split).table
             self._rows[split] = sorted(zip(table["sample_id"].to_pylist(), table["label"].to_pylist(), strict=True))
         return self._rows.get(split, [])
+
+
+def _refuse_too_many_pixels(file: Path) -> None:
+    """Raise `BadImage` before anything of it is decoded. What is no picture at all `decode` will say."""
+    most = f"{MOST_UPLOADED_PIXELS / 1e6:,.0f} million"
+    try:
+        with Image.open(file) as picture:
+            pixels = picture.width * picture.height
+    except Image.DecompressionBombError:  # Pillow's own bound, far above
+        raise BadImage(f"more than {most} pixels, which is the most that is taken") from None
+    except Exception:
+        return
+    if pixels > MOST_UPLOADED_PIXELS:
+        raise BadImage(f"{pixels / 1e6:,.0f} million pixels; {most} at most")
+
+
+class _TooLong(Exception):
+    """What was begun has taken longer than it may."""
+
+
+@contextmanager
+def _limited(limit_s: float) -> Iterator[None]:
+    """Raise `_TooLong` in what is done inside after so long, where the system can; it is in the main thread."""
+
+    def end(*_: object) -> None:
+        raise _TooLong
+
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _stamps(views: Views, key: str, query: dict[str, str]) -> dict[str, str]:

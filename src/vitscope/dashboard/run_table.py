@@ -16,6 +16,7 @@ from vitscope.metrics import query
 from vitscope.storage import jobs, runs
 from vitscope.storage.database import Database
 from vitscope.storage.workspace import Workspace
+from vitscope.workflows.jobs import starting
 from vitscope.workflows.runs import describe, iso
 
 WHOLE_EVERY_S = 1.0
@@ -128,7 +129,11 @@ class RunTable:
         stamps = {stamp.id: stamp for stamp in found}
         gone = [i for i in (self._stamps if is_whole else active) if i not in stamps]
         # Those at work are described anew now and then in any case: their process may have died without a word.
-        doubtful = {i for i, s in stamps.items() if s != self._stamps.get(i) or (is_due and s.status in ACTIVE)}
+        # So are those that a process has just been started for, or was: their own rows say nothing of it.
+        at_work = {*self._active(), *starting(self._workspace)} if is_due else set()
+        doubtful = {
+            i for i, s in stamps.items() if s != self._stamps.get(i) or (is_due and s.status in ACTIVE) or i in at_work
+        }
         rows = {row["id"]: row for row in described(self._workspace, database, doubtful)}
         if is_due:  # not before: what could not be read is still due
             self._looked_at = time.monotonic()
@@ -144,14 +149,18 @@ class RunTable:
 
 def described(workspace: Workspace, database: Database, ids: Collection[str], *, deleted: bool = False) -> list[Row]:
     """Runs with the keys of `workflows.runs.list_runs`, and: started_at, when it first began to train; is_job; while
-    it runs eta_s, the seconds that are left at its pace, and images_per_s."""
+    it runs eta_s, the seconds that are left at its pace, and images_per_s. One that goes on, and whose process has not
+    come so far as to say so, is as one that was just created."""
     if not ids and not deleted:
         return []
     found = runs.list_runs(database, deleted=True) if deleted else runs.get_runs(database, ids)
     started, with_job = runs.first_started(database, [row.id for row in found]), jobs.run_ids(database)
+    beginning = starting(workspace)
     rows = []
     for row in found:
         told = describe(workspace, row)
+        if row.id in beginning:
+            told |= {"status": "created", "message": ""}
         pace = query.Pace(None, None)
         if told["status"] == "running" and (attempts := runs.list_attempts(database, row.id)):
             pace = query.pace(database, row.id, attempts[-1].attempt)

@@ -75,6 +75,11 @@ class Worker:
         """Requests that wait for their turn, or for their answer."""
         return self._waiting
 
+    def warm(self) -> None:
+        """Start the process where there is none, so that who asks first waits for the answer alone."""
+        if self._process is None and not self._turn.locked():
+            self._task(self._warm())
+
     async def ask(self, begun: Callable[[], None] = lambda: None, /, **request: Any) -> Reply:
         """The answer; `begun` is called when it is this one's turn. Raises `TooMany` at once where too many wait.
 
@@ -118,7 +123,7 @@ class Worker:
             return _failed(await self._ended(error))
         finally:
             self._usual_s += 0.2 * (loop.time() - began - self._usual_s)
-            self._idle = loop.call_later(self._idle_s, self._end_idle)
+            self._rest()
 
     async def _exchange(self, request: Mapping[str, Any]) -> Reply:
         process = self._process or await self._start()
@@ -129,6 +134,12 @@ class Worker:
         head = json.loads(await process.stdout.readuntil())
         data = await process.stdout.readexactly(head["length"])
         return Reply(head["status"], head["type"], data, head["is_gzip"], head["files"])
+
+    async def _warm(self) -> None:
+        async with self._turn:
+            with suppress(OSError):  # who asks will be told
+                self._process = self._process or await self._start()
+                self._rest()
 
     async def _start(self) -> Process:
         process = await asyncio.create_subprocess_exec(
@@ -170,6 +181,12 @@ class Worker:
             with suppress(ProcessLookupError):
                 process.kill()
         await process.wait()
+
+    def _rest(self) -> None:
+        """From now on it is idle, until it is asked again."""
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = asyncio.get_running_loop().call_later(self._idle_s, self._end_idle)
 
     def _end_idle(self) -> None:
         if self._waiting == 0 and self._process is not None:

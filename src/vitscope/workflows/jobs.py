@@ -28,6 +28,7 @@ from vitscope.workflows.stop import signal_name
 from vitscope.workflows.train import begin, request
 
 LOG = "job.log"
+OWN_LOG = "train.log"  # of whoever trains, in a terminal too
 LOG_LINES = 200
 TOLD_LINES = 5  # of the log, as the message of a job that failed
 _TAIL_BYTES = 65_536
@@ -48,18 +49,19 @@ def prepare(
 
 
 def check(requested: Mapping[str, Any], workspace: Workspace) -> None:
-    """Raise `RequestError` for a name that no table holds: what can be told without looking at the pictures.
+    """Raise `RequestError` for what training would refuse before it begins: names, data, model, whatever is wrong.
 
-    Imports torch.
+    Imports torch, and looks at every picture: that takes as long as there are many.
     """
     from vitscope.data.sources import open_source
-    from vitscope.workflows.resolve import check_init, with_recipe
+    from vitscope.workflows.resolve import check_init, resolve, with_recipe
 
-    c = with_recipe(requested)
+    c = with_recipe(requested)  # names first: they are quick, and told even where the rest takes too long
     for source in (c.data.source, c.data.val, c.data.test):
         if source is not None:
             open_source(source, workspace)
     check_init(c.model, workspace)
+    resolve(requested, workspace)
 
 
 def start(requested: Mapping[str, Any], workspace: Workspace) -> str:
@@ -113,9 +115,19 @@ def _ask(pid: int, first_asked_at: float | None) -> None:
 
 
 def log(workspace: Workspace, run_id: str, lines: int = LOG_LINES) -> str | None:
-    """The last lines of what a run's jobs have printed; None where it never had one."""
-    file = workspace.run_folder(run_id) / LOG
-    return _tail(file, 0, lines) if file.is_file() else None
+    """The last lines of what a run's jobs have printed; without a job of what training wrote down itself, else None."""
+    folder = workspace.run_folder(run_id)
+    file = next((folder / name for name in (LOG, OWN_LOG) if (folder / name).is_file()), None)
+    return _tail(file, 0, lines) if file is not None else None
+
+
+def starting(workspace: Workspace) -> frozenset[str]:
+    """The runs of which a process on this machine has been started, and has not said anything of the run yet."""
+    if (database := workspace.existing_database) is None:
+        return frozenset()
+    begun_at = {job.run_id: job.started_at for job in jobs.open_jobs(database) if _is_here(job) and is_alive(job)}
+    rows = runs.get_runs(database, begun_at) if begun_at else []
+    return frozenset(row.id for row in rows if row.status != "running" and row.updated_at < begun_at[row.id])
 
 
 def settle(workspace: Workspace) -> list[str]:
@@ -124,9 +136,13 @@ def settle(workspace: Workspace) -> list[str]:
         return []
     settled = []
     for job in jobs.open_jobs(database):
-        if job.host == socket.gethostname() and not is_alive(job) and _close(workspace, job):
+        if _is_here(job) and not is_alive(job) and _close(workspace, job):
             settled.append(job.run_id)
     return settled
+
+
+def _is_here(job: jobs.JobRow) -> bool:
+    return job.host == socket.gethostname()
 
 
 def is_alive(job: jobs.JobRow) -> bool:

@@ -62,6 +62,11 @@ export const curves = catalogue(
     afterEpoch: "Measured at the end of each epoch; the first is under way.",
     rows: "{count} row | {count} rows",
     rowsSome: "The last {shown} of {count} rows; the CSV has all.",
+    key: "Signs on the charts",
+    keyBest: "best validation accuracy",
+    keyResume: "resumed from here",
+    keyNotice: "warning or error",
+    keySmooth: "smoothed value",
     help: "Drag over a chart to zoom all; double-click to see everything again.",
   },
   {
@@ -124,6 +129,11 @@ export const curves = catalogue(
     afterEpoch: "每轮结束时测量，第一轮正在进行。",
     rows: "{count} 行",
     rowsSome: "共 {count} 行，显示最后 {shown} 行；CSV 含全部数据。",
+    key: "图上的记号",
+    keyBest: "最佳验证准确率",
+    keyResume: "从这里继续",
+    keyNotice: "警告或错误",
+    keySmooth: "平滑后的值",
     help: "在图上拖动可同时放大所有图表；双击恢复全部范围。",
   },
 );

@@ -69,6 +69,9 @@ export function sequential(theme: Theme): ColourMap {
   return kept(`sequential ${theme}`, () => Uint32Array.from({ length: 256 }, (_, i) => colour(SEQUENTIAL[theme], i / 255)));
 }
 
+/** On a picture more is lighter in both themes: it is a lamp that shows where to look, on ground of its own. */
+export const ON_PICTURE_THEME: Theme = "dark";
+
 /** From −1 (blue) over 0 (the ground) to +1 (red). Entries 127 and 128 are the two sides of zero. */
 export function diverging(theme: Theme): ColourMap {
   const [negative, positive] = DIVERGING[theme];

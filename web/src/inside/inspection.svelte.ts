@@ -11,6 +11,12 @@ import type { AttentionSummary, Guess, Moment, Overview, Picture, Structure, Tim
 export const VIEWS = ["overview", "layers", "attention", "heads"] as const;
 export type ViewName = (typeof VIEWS)[number];
 
+export interface Wrong {
+  name: "view" | "at" | "layer" | "head" | "token";
+  asked: string;
+  instead: string | null;
+}
+
 export class Inspection {
   readonly documents: Documents;
   readonly overview: Watched<Overview>;
@@ -81,6 +87,29 @@ export class Inspection {
   readonly at: Record<string, string> = $derived.by((): Record<string, string> => (this.moment ? { at: this.moment.id } : {}));
   readonly version: string = $derived.by(() => String(this.moment?.step ?? ""));
 
+  /** What the address asks for and is not there, each with what takes its place (null: what is shown without being asked). */
+  readonly wrong: Wrong[] = $derived.by(() => {
+    const found: Wrong[] = [];
+    const check = (name: Wrong["name"], isThere: boolean, instead: string | null = null) => {
+      const asked = this.state.get(name);
+      if (asked !== null && !isThere) found.push({ name, asked, instead });
+    };
+    const overview = this.overview.value;
+    if (!overview) return found;
+    check("view", this.view === this.state.get("view"));
+    const at = this.state.get("at") ?? "";
+    const isSameStep = Number(/^step-0*(\d+)$/.exec(at)?.[1] ?? NaN) === this.moment?.step; // by another name, "best" say
+    check("at", overview.moments.length === 0 || isSameStep || overview.moments.some(({ id }) => id === at), this.follows || !/^step-\d+$/.test(at) ? null : (this.moment?.id ?? null));
+    if (this.heads.length) {
+      const layer = whole(this.state.get("layer"), 0, this.heads.length - 1);
+      check("layer", layer !== null);
+      check("head", whole(this.state.get("head"), 0, (this.heads[this.layer] ?? 1) - 1) !== null);
+    }
+    const tokens = this.grid.prefix + this.grid.rows * this.grid.cols;
+    if (tokens) check("token", whole(this.state.get("token"), 0, tokens - 1) !== null);
+    return found;
+  });
+
   constructor(
     source: DocumentSource,
     readonly state: UrlState,
@@ -128,7 +157,7 @@ export class Inspection {
 
   choose(
     values: Record<string, string | number | null>,
-    options?: { push?: boolean },
+    options?: { push?: boolean; now?: boolean },
   ): void {
     const texts = Object.entries(values).map(([name, value]) => [name, value === null || value === MEAN ? null : String(value)] as const);
     this.state.set(Object.fromEntries(texts), options);

@@ -1,18 +1,26 @@
 /** The picture with what the model looks at: drawn in three layers. */
-import type { ColourMap } from "./colour";
+import { index, type ColourMap } from "./colour";
 import type { Mosaic } from "./canvas";
-import type { Place, TokenGrid } from "./tokens";
+import { largest, type Place, type TokenGrid } from "./tokens";
 
 export type Overlay = "brightness" | "colour";
 const DARKEST = 0.88;
+const COLOUR_COVERS = [0.35, 0.8] as const; // from where little is to where most is: the picture stays in sight beneath
+const DARK = { lightness: 0.25, share: 0.25 }; // where so much of a picture is so dark, veils have too little to take away
 /** Marks on a picture, which looks the same in both themes; each lies on a dark line. */
-export const ON_PICTURE = { chosen: "#6cb2ff", pointed: "#ffffff", object: "#ffc233", grid: "rgb(255 255 255 / 22%)" };
+export const ON_PICTURE = { chosen: "#6cb2ff", pointed: "#ffffff", most: "#ff8ad8", object: "#ffc233", grid: "rgb(255 255 255 / 22%)" };
 const CASING = "rgb(0 0 0 / 75%)";
 
 /** Puts a map of `grid` into the mosaic: veils for brightness, colours otherwise. NaN is outside of what is looked at. */
 export function fillOverlay(mosaic: Mosaic, values: Float32Array, scale: number, overlay: Overlay, map: ColourMap): void {
   if (overlay === "colour") {
-    mosaic.fill(0, values, 0, scale, map);
+    const [least, most] = COLOUR_COVERS;
+    mosaic.paint(0, (i) => {
+      const value = values[i]!;
+      if (Number.isNaN(value)) return 0;
+      const share = scale > 0 ? Math.max(0, Math.min(1, value / scale)) : 0;
+      return ((map[index(value, scale)]! & 0xffffff) | (Math.round((least + share * (most - least)) * 255) << 24)) >>> 0;
+    });
   } else {
     mosaic.paint(0, (i) => {
       const value = values[i]!;
@@ -21,6 +29,34 @@ export function fillOverlay(mosaic: Mosaic, values: Float32Array, scale: number,
     });
   }
   mosaic.done();
+}
+
+/** Takes the colours out of what is drawn, so that those of a map over it are the only ones. */
+export function toGrey(context: CanvasRenderingContext2D, side: number): void {
+  context.globalCompositeOperation = "saturation";
+  context.fillStyle = "#808080";
+  context.fillRect(0, 0, side, side);
+  context.globalCompositeOperation = "source-over";
+}
+
+/** How a map is shown best on a picture: veils say nothing where the picture itself is dark. */
+export function overlayFor(picture: CanvasImageSource): Overlay {
+  const SIDE = 16;
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = SIDE;
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  if (!context) return "brightness";
+  context.drawImage(picture, 0, 0, SIDE, SIDE);
+  const { data } = context.getImageData(0, 0, SIDE, SIDE);
+  let dark = 0;
+  for (let i = 0; i < data.length; i += 4) if (0.2126 * data[i]! + 0.7152 * data[i + 1]! + 0.0722 * data[i + 2]! < DARK.lightness * 255) dark++;
+  return dark > DARK.share * SIDE * SIDE ? "colour" : "brightness";
+}
+
+/** The patch with the most, outlined: where it is does not depend on what the picture shows there. */
+export function drawMost(context: CanvasRenderingContext2D, values: ArrayLike<number>, grid: Pick<TokenGrid, "rows" | "cols">, side: number): void {
+  const { at, value } = largest(values);
+  if (value > 0) drawFrame(context, { row: Math.floor(at / grid.cols), col: at % grid.cols }, grid, side, ON_PICTURE.most);
 }
 
 /** The edge of an object, wide enough to be followed by eye. */

@@ -128,9 +128,29 @@ export function nested(values: Record<string, Value>): Mapping {
   return out;
 }
 
-/** The same request as a command line. */
-export function asCommand(source: string, recipe: string, name: string, values: Record<string, Value>, fields: Field[]): string {
-  const words = ["vitscope", "train", source || "SOURCE"];
+/** A request as it was sent, as somebody would type it into the form. */
+export function typed(asked: Mapping): Record<string, string> {
+  const out: Record<string, string> = {};
+  for (const [name, value] of Object.entries(asked)) {
+    if (isMapping(value) && !name.includes(".")) for (const [inner, each] of Object.entries(value)) out[`${name}.${inner}`] = written(each);
+    else out[name] = written(value);
+  }
+  return out;
+}
+
+function isMapping(value: Value): value is Mapping {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function written(value: Value): string {
+  if (value === null) return "none";
+  if (Array.isArray(value)) return value.join(", ");
+  return isMapping(value) ? JSON.stringify(value) : String(value);
+}
+
+/** The same request as a command line; `program` is how it begins. */
+export function asCommand(program: string, source: string, recipe: string, name: string, values: Record<string, Value>, fields: Field[]): string {
+  const words = ["train", source || "SOURCE"];
   if (recipe) words.push("--recipe", recipe);
   if (name) words.push("--name", name);
   for (const [path, value] of Object.entries(values)) {
@@ -138,5 +158,5 @@ export function asCommand(source: string, recipe: string, name: string, values: 
     if (field?.flag && ["number", "integer", "text", "choice"].includes(field.kind) && value !== null) words.push(field.flag, String(value));
     else words.push("--set", `${path}=${typeof value === "string" ? value : JSON.stringify(value)}`);
   }
-  return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(" ");
+  return [program, ...words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`))].join(" ");
 }

@@ -48,14 +48,20 @@ export async function stopRun(run: RunSummary): Promise<boolean> {
   return done.length > 0;
 }
 
-/** A run that has just stopped is still held by its process for a moment: it is asked again then. */
+/**
+ * A run that has just stopped is still held by its process for a moment: it is asked again then. Where somebody else was
+ * quicker, in another window, it goes on as was wanted.
+ */
 async function resume(id: string): Promise<void> {
   for (let left = RESUME_TRIES; ; left--) {
     try {
       await api.resume(id);
       return;
     } catch (error) {
-      if (!(error instanceof ApiError) || error.status !== 409 || left <= 1) throw error;
+      if (!(error instanceof ApiError) || error.status !== 409) throw error;
+      const now = await api.run(id);
+      if (now.status === "running" || (now.status === "created" && now.is_job)) return;
+      if (left <= 1) throw error;
       await new Promise((later) => setTimeout(later, RESUME_WAIT_MS));
     }
   }
@@ -63,6 +69,9 @@ async function resume(id: string): Promise<void> {
 
 export async function resumeRun(run: RunSummary): Promise<boolean> {
   const done = await each([run], resume);
+  // At once, before the server's own word of it comes.
+  const now = runs.find(run.id) ?? run;
+  if (done.length && now.status !== "running") runs.apply([{ ...now, status: "created", is_job: true, message: "" }], []);
   if (done.length) toasts.show(t("resumed", { name: run.name }));
   return done.length > 0;
 }

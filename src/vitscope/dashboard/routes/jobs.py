@@ -10,14 +10,16 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
+from vitscope import config
 from vitscope.dashboard.parts import Here, NotThere, Parts, TheRun
 from vitscope.dashboard.worker import TooMany
 from vitscope.errors import RequestError
+from vitscope.training.recipes import RECIPES
 from vitscope.workflows import jobs
 
 router = APIRouter()
 
-CHECK_S = 8.0  # for looking names up; beyond it the job itself will say what is wrong
+CHECK_S = 20.0  # for looking at names, pictures and model; beyond it the job itself will say what is wrong
 
 
 class Wrong(RequestError):
@@ -36,9 +38,20 @@ class NewRun(BaseModel):
 
 
 @router.get("/api/options")
-async def options(here: Here) -> Response:
-    """The schema of a description, and the names to choose from."""
-    reply = await here.clerk.ask(ask="options")
+def options(here: Here) -> dict[str, Any]:
+    """The schema of a description, and the recipes and data to choose from: what is known without torch, at once."""
+    from vitscope.data.sources import SOURCES, imported  # loads pyarrow: not before somebody wants to start a run
+
+    sources = [{"name": name, "kind": "builtin", "count": None} for name in SOURCES]
+    sources += [{"name": r.name, "kind": "imported", "count": r.count} for r in imported(here.workspace).values()]
+    recipes = [{"name": name, "help": (recipe.__doc__ or "").partition("\n")[0]} for name, recipe in RECIPES.items()]
+    return {"schema": config.schema(), "recipes": recipes, "sources": sources}
+
+
+@router.get("/api/models")
+async def models(here: Here) -> Response:
+    """The models to choose from. Who asks first waits for the clerk to be there."""
+    reply = await here.clerk.ask(ask="models")
     return Response(reply.plain, reply.status, media_type=reply.type)
 
 
@@ -69,15 +82,15 @@ def resume(here: Here, row: TheRun) -> dict[str, str]:
 
 @router.get("/api/jobs/{run}/log")
 def log(here: Here, row: TheRun) -> dict[str, str]:
-    """The last lines of what the run's job printed."""
+    """The last lines of what the run's job printed, or of what training wrote down where it had none."""
     if (text := jobs.log(here.workspace, row.id)) is None:
-        raise NotThere(f"Run {row.name} ({row.id}) was not started from the dashboard: it has no log here.")
+        raise NotThere(f"Run {row.name} ({row.id}) has no log yet.")
     return {"text": text, "status": here.workspace.live_status(row)}
 
 
 async def _check(here: Parts, requested: dict[str, Any]) -> None:
     with suppress(TimeoutError, TooMany):
         async with asyncio.timeout(CHECK_S):
-            reply = await here.clerk.ask(ask="check", requested=requested)
+            reply = await here.clerk.ask(ask="check", requested=requested, limit_s=CHECK_S)
         if reply.status == 422:
             raise Wrong(reply.json["error"])

@@ -31,4 +31,5 @@ async def live(
             run_id = (await run_in_threadpool(here.workspace.find_run, run)).id
         except RequestError as error:
             raise NotThere(str(error)) from None
+        here.inspector.warm()  # its page is open: a look inside is likely the next thing that is asked for
     return EventStream(here.hub, run_id, cursor)

@@ -55,7 +55,7 @@ def show(here: Here, row: TheRun) -> dict[str, Any]:
     columns = here.series.get(row.id)
     told = show_run(here.workspace, row.id, newest=series.newest(columns), settles=False)
     (more,) = described(here.workspace, here.workspace.database, [row.id]) or [{}]
-    return {**more, **told, "config": _mapping(here.workspace, row.id, "config.yaml")} | {
+    return {**told, **more, "config": _mapping(here.workspace, row.id, "config.yaml")} | {
         "requested": _mapping(here.workspace, row.id, "requested.yaml")
     }
 

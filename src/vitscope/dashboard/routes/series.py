@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -43,8 +44,16 @@ def points_of(
 def table(here: Here, row: TheRun, names: Names = None) -> StreamingResponse:
     """Every recorded value that counts."""
     columns = here.series.get(row.id)
-    headers = {"content-disposition": f'attachment; filename="vitscope-{row.id}.csv"'}
-    return StreamingResponse(series.as_csv(columns, _chosen(columns, names)), media_type="text/csv", headers=headers)
+    chosen = _chosen(columns, names)
+    headers = {"content-disposition": f'attachment; filename="{_file_name(row.id, chosen)}"'}
+    return StreamingResponse(series.as_csv(columns, chosen), media_type="text/csv", headers=headers)
+
+
+def _file_name(run_id: str, chosen: list[str] | None) -> str:
+    """With the metric's name, where it is one alone (of some splits)."""
+    metrics = {name.partition("/")[2] or name for name in chosen or []}
+    metric = re.sub(r"[^A-Za-z0-9._-]+", "-", metrics.pop()) if len(metrics) == 1 else ""
+    return "-".join(part for part in ("vitscope", run_id, metric.strip("-")) if part) + ".csv"
 
 
 def _chosen(columns: RunColumns, names: list[str] | None) -> list[str] | None:

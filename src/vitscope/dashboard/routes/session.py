@@ -18,5 +18,6 @@ async def session(here: Here) -> dict[str, Any]:
         "version": __version__,
         "read_only": here.access.is_read_only,
         "workspace": str(here.workspace.root),
+        "command": here.workspace.command(),
         "host_cores": cores(),
     }

@@ -4,7 +4,7 @@ import { catalogue } from "../catalogue";
 export const attention = catalogue(
   {
     attention: "Attention",
-    attentionLine: "Where a token looks: point at a patch, and the patches that it takes information from stay bright.",
+    attentionLine: "Where a token looks: point at a patch, and the patches that it takes information from light up.",
     attentionMore: "Each head compares the query of the token with the keys of all tokens; softmax makes shares of that, which sum to 1. Attention says where information is taken from, not yet what is done with it.",
     windowLine: "In this model a patch looks only at its own window; point at a patch to see where inside it. Every other layer shifts its windows, so that neighbours meet.",
     classLine: "In the last layers of this model the class token alone looks at the patches. Its map is shown for each head.",
@@ -63,7 +63,7 @@ export const attention = catalogue(
   },
   {
     attention: "注意力",
-    attentionLine: "词元在看哪里：指向一个图块，它从中取信息的图块保持明亮。",
+    attentionLine: "词元在看哪里：指向一个图块，它从中取信息的图块会亮起来。",
     attentionMore: "每个头把该词元的 query 与所有词元的 key 比较，经 softmax 变成总和为 1 的份额。注意力说明信息从哪里取来，还没有说明用它做了什么。",
     windowLine: "在这个模型里，图块只看自己所在的窗口；指向图块可看它在窗口内看哪里。每隔一层窗口会移位，使相邻窗口交流。",
     classLine: "在这个模型的最后几层，只有类别词元看各个图块。下面是每个头的图。",

@@ -30,6 +30,7 @@ export const heads = catalogue(
     entropyTableShort: "On this picture; small looks at few places, large at many alike.",
     headShort: "h{head}",
     headsHow: "Whether it looks near or far, at few patches or at all, and how much at the class token.",
+    headsHowPatches: "Whether it looks near or far, at few patches or at all.",
     entropyKeys: "Entropy of the heads; arrow keys move, Enter shows a head’s attention",
   },
   {
@@ -60,6 +61,7 @@ export const heads = catalogue(
     entropyTableShort: "在这张图片上；小表示看少数几处，大表示平均地看许多处。",
     headShort: "头 {head}",
     headsHow: "看近还是看远，看少数图块还是全部，对类别词元看多少。",
+    headsHowPatches: "看近还是看远，看少数图块还是全部。",
     entropyKeys: "各头的熵；方向键移动，回车查看该头的注意力",
   },
 );
