@@ -25,6 +25,10 @@ describe("rows and columns of the packed matrix", () => {
     expect(rows[0]).toBeCloseTo(0.625 / 3, 6);
     expect(rows.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 6);
   });
+  it("the mean over the patches leaves out the tokens before them", () => {
+    expect([...look(WEIGHTS, 0, MEAN, "from", out(), 1)]).toEqual([0.0625, 0.6875, 0.25]);
+    expect([...look(WEIGHTS, 0, MEAN, "to", out(), 1)]).toEqual([0.25, 0.5, 0.4375]);
+  });
   it("where only the class token looks, there is one row", () => {
     const only: Tensor = { shape: [1, 1, 3], values: Float32Array.of(0.2, 0.3, 0.5) };
     expect([...look(only, 0, 2, "from", out())].map((v) => Math.round(v * 10))).toEqual([2, 3, 5]);
@@ -32,7 +36,7 @@ describe("rows and columns of the packed matrix", () => {
 });
 
 describe("places", () => {
-  const grid: TokenGrid = { prefix: 5, hasClassToken: true, rows: 2, cols: 3 };
+  const grid: TokenGrid = { prefix: 5, hasClassToken: true, readsClassToken: true, rows: 2, cols: 3 };
   it("prefix tokens have none, patches come row by row", () => {
     expect(tokenCount(grid)).toBe(11);
     expect([0, 4, 5, 8, 10, 11, MEAN].map((token) => placeOf(token, grid))).toEqual([

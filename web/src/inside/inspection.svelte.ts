@@ -63,7 +63,9 @@ export class Inspection {
     const model = this.overview.value?.model;
     const summary = this.attention.value;
     const [rows, cols] = summary?.grid ?? model?.grid ?? [0, 0];
-    return { prefix: summary?.prefix_tokens ?? model?.prefix_tokens ?? 0, hasClassToken: model?.has_class_token ?? false, rows, cols };
+    const hasClassToken = model?.has_class_token ?? false;
+    const readsClassToken = hasClassToken && model?.reads !== "patches";
+    return { prefix: summary?.prefix_tokens ?? model?.prefix_tokens ?? 0, hasClassToken, readsClassToken, rows, cols };
   });
   /** Heads of each layer whose attention can be shown. */
   readonly heads: number[] = $derived.by(() => {
@@ -76,10 +78,10 @@ export class Inspection {
   readonly layer: number = $derived.by(() => whole(this.state.get("layer"), 0, this.heads.length - 1) ?? Math.max(0, this.heads.length - 1));
   /** MEAN: all of the layer together. */
   readonly head: number = $derived.by(() => whole(this.state.get("head"), 0, (this.heads[this.layer] ?? 1) - 1) ?? MEAN);
-  /** The pinned token; MEAN where a model without a class token is seen as a whole. */
+  /** The pinned token; MEAN where a model that averages its patches is seen as a whole. */
   readonly token: number = $derived.by(() => {
     const last = this.grid.prefix + this.grid.rows * this.grid.cols - 1;
-    return whole(this.state.get("token"), 0, last) ?? (this.grid.hasClassToken ? 0 : MEAN);
+    return whole(this.state.get("token"), 0, last) ?? (this.grid.readsClassToken ? 0 : MEAN);
   });
   readonly direction: Direction = $derived.by(() => (this.state.get("direction") === "to" ? "to" : "from"));
 

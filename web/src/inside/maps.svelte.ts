@@ -36,7 +36,7 @@ export class AttentionMaps {
   readonly layer: number = $derived.by(() => this.previewed?.layer ?? this.inspection.layer);
   readonly head: number = $derived.by(() => (this.previewed ? this.previewed.head : this.inspection.head));
   /** The token whose map the thumbnails show. */
-  readonly usual: number = $derived.by(() => (this.inspection.grid.hasClassToken ? 0 : MEAN));
+  readonly usual: number = $derived.by(() => (this.inspection.grid.readsClassToken ? 0 : MEAN));
   /** Whether any token can be asked for. */
   readonly canChoose: boolean = $derived.by(
     () => !this.inspection.isSnapshot && ["global", "window"].includes(this.inspection.attention.value?.kind ?? "none"),
@@ -82,7 +82,7 @@ export class AttentionMaps {
     } else if (matrix && matrix.weights.shape[2] === tokenCount(grid)) {
       const count = tokenCount(grid);
       if (this.whole.length !== count) this.whole = new Float32Array(count);
-      look(matrix.weights, head, token, direction, this.whole);
+      look(matrix.weights, head, token, direction, this.whole, this.inspection.grid.prefix);
       out.set(this.whole.subarray(grid.prefix, grid.prefix + out.length));
       return { scale: reach(out), isExact: true, prefix: this.whole.slice(0, grid.prefix), among: count, grid: null };
     }

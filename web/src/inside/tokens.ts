@@ -8,6 +8,8 @@ export interface TokenGrid {
   /** Tokens before the patches: the class token first where there is one, then registers. */
   prefix: number;
   hasClassToken: boolean;
+  /** Whether the classifier reads that token; else the mean of the patches is what the answer comes from. */
+  readsClassToken: boolean;
   rows: number;
   cols: number;
 }
@@ -37,18 +39,18 @@ export function tokenCount(grid: TokenGrid): number {
 
 /**
  * Into `out` (N,): how a query shares its attention among all tokens (`from`), or how much each query gives a token
- * (`to`). `weights` is (H, Q, N); a head or token of MEAN is the mean over all. Where only one token looks (Q = 1),
- * the token is not asked for.
+ * (`to`). `weights` is (H, Q, N); a head of MEAN is the mean over all, a token of MEAN the mean over the patches, which
+ * follow `prefix` other tokens. Where only one token looks (Q = 1), the token is not asked for.
  */
-export function look(weights: Tensor, head: number, token: number, direction: Direction, out: Float32Array): Float32Array {
+export function look(weights: Tensor, head: number, token: number, direction: Direction, out: Float32Array, prefix = 0): Float32Array {
   const [heads = 0, queries = 0, keys = 0] = weights.shape;
   const { values } = weights;
   const [first, last] = head === MEAN ? [0, heads] : [head, head + 1];
   out.fill(0);
   for (let h = first; h < last; h++) {
     const base = h * queries * keys;
-    if (direction === "from") addRows(values, base, keys, queries === 1 ? [0, 1] : token === MEAN ? [0, queries] : [token, token + 1], out);
-    else addColumns(values, base, queries, keys, token === MEAN ? [0, keys] : [token, token + 1], out);
+    if (direction === "from") addRows(values, base, keys, queries === 1 ? [0, 1] : token === MEAN ? [prefix, queries] : [token, token + 1], out);
+    else addColumns(values, base, queries, keys, token === MEAN ? [prefix, keys] : [token, token + 1], out);
   }
   const count = last - first;
   if (count > 1) for (let i = 0; i < out.length; i++) out[i]! /= count;

@@ -25,6 +25,8 @@ export interface Overview {
     grid: [number, number] | null;
     prefix_tokens: number;
     has_class_token: boolean;
+    /** Of which tokens the classifier is told: whose maps are shown first. */
+    reads?: "class token" | "patches" | null;
     embed_dim: number | null;
     depth: number | null;
     num_heads: number | null;
