@@ -32,7 +32,7 @@ PAGES = {
     "curves": "runs/{demo}/curves",
     "details": "runs/{demo}/details",
     "new": "new",
-    "inside-architecture": "runs/{demo}/inside?view=architecture",
+    "inside-architecture": "runs/{demo}/inside",
     "inside-layers": "runs/{demo}/inside?view=layers",
     "inside-attention": "runs/{shapes}/inside?view=attention",
     "inside-heads": "runs/{shapes}/inside?view=heads",
