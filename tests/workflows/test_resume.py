@@ -292,3 +292,18 @@ def test_a_child_that_does_not_pass_its_parents_best_keeps_it(pictures: Path, ti
     assert best is not None
     assert best.name == snapshot.folder.name
     assert query.best(place.database, child.id) is None
+
+
+def test_a_run_begun_before_there_were_rates_by_layer_goes_on(pictures: Path, tiny: dict, tmp_path: Path):
+    run = vitscope.train(
+        pictures, workspace=tmp_path / "whole", **merge(tiny, {"checkpoint": {"every_steps": 1, "keep": 99}})
+    )
+    whole = everything(run)
+    first = run.folder / "checkpoints" / "step-00000001"
+    state = torch.load(first / "state.pt", weights_only=True)
+    for group in state["optimizer"]["param_groups"]:
+        del group["lr_scale"], group["parts"]
+    torch.save(state, first / "state.pt")
+    write_json(first / "sums.json", {f.name: sha256(f) for f in first.iterdir() if f.name != "sums.json"})
+    again = everything(resumed_elsewhere(run, first.name, tmp_path / "older", workers=0))
+    assert_equal(again["weights"], whole["weights"])

@@ -123,7 +123,7 @@ def train_step(t: Training, batch: Batch) -> Measured:
     device, count = t.accelerator.device, len(batch.labels)
     lr = c.optim.lr * lr_factor(p.step, t.total_steps, c.schedule)
     for group in optimizer.param_groups:
-        group["lr"] = lr * group["lr_scale"]
+        group["lr"] = lr * group.get("lr_scale", 1.0)  # runs begun before there were rates by layer have none
 
     module.train()
     views = t.augment(batch.images.to(device, non_blocking=True), batch.samples, batch.repeats, p.epoch)
