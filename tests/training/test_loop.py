@@ -20,8 +20,8 @@ from vitscope.storage.workspace import Workspace
 from vitscope.training import loop
 from vitscope.training.checkpoint import Checkpoints
 from vitscope.training.loop import Training, train_step
+from vitscope.workflows.assemble import assemble
 from vitscope.workflows.resolve import resolve
-from vitscope.workflows.train import assemble
 
 
 @pytest.fixture

@@ -8,19 +8,15 @@ and are resolved in `workflows/resolve.py`.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NamedTuple
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Strict
 from pydantic.fields import FieldInfo
 
-from vitscope.errors import RequestError, closest
+from vitscope.config.yaml_text import dump_yaml
 
 VERSION = 1
-MAX_FILE_BYTES = 1_000_000
 
 Pair = Annotated[tuple[float, float], Strict(False)]
 
@@ -264,136 +260,3 @@ def options(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[Op
             yield from options(info.annotation, f"{prefix}{name}.")
         else:
             yield Option(prefix + name, info)
-
-
-# ---------------------------------------------------------------------------------------------- reading
-
-
-class _SafeLoader(yaml.SafeLoader):
-    """YAML's safe subset without aliases (an alias bomb needs them), and with 1e-3 read as a number."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            raise RequestError("YAML anchors and aliases are not allowed in a run description: write the value out.")
-        return super().compose_node(parent, index)
-
-
-class _PlainDumper(yaml.SafeDumper):
-    """Writes no aliases, which `_SafeLoader` would refuse; tuples are lists."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-_PlainDumper.add_representer(tuple, lambda dumper, value: dumper.represent_list(value))
-_SafeLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
-)
-
-
-def parse_yaml(text: str, where: str) -> Any:
-    """The value that safe YAML describes. Raises `RequestError` naming `where` and the line."""
-    try:
-        return yaml.load(text, _SafeLoader)  # a SafeLoader subclass: no tag can construct an object
-    except yaml.YAMLError as error:
-        first = " ".join(str(error).split())
-        raise RequestError(f"{where}: not valid YAML: {first}") from None
-    except RecursionError:
-        raise RequestError(f"{where}: nested too deeply for a run description.") from None
-
-
-def dump_yaml(values: Mapping[str, Any]) -> str:
-    """A nested mapping as YAML, in its own order."""
-    return yaml.dump(dict(values), Dumper=_PlainDumper, sort_keys=False, allow_unicode=True)
-
-
-def read_file(path: str | Path) -> dict[str, Any]:
-    """The nested mapping in a YAML file. Raises `RequestError` when it is missing, too large or not a mapping."""
-    file = Path(path)
-    if not file.is_file():
-        raise RequestError(f"{file}: no such configuration file.")
-    if file.stat().st_size > MAX_FILE_BYTES:
-        raise RequestError(f"{file}: larger than {MAX_FILE_BYTES:,} bytes; this is no run description.")
-    try:
-        content = parse_yaml(file.read_text(encoding="utf-8-sig"), str(file))
-    except UnicodeDecodeError:
-        raise RequestError(f"{file}: not UTF-8 text.") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise RequestError(
-            f"{file}: a run description is a mapping of groups (data, model, …), not {type(content).__name__}."
-        )
-    if isinstance(found := content.get("version"), int) and found > VERSION:
-        raise RequestError(
-            f"{file}: written for version {found} of the run description; this program knows {VERSION}. "
-            "Update vitscope."
-        )
-    return content
-
-
-def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
-    """`group.option=value` texts (from `--set`) as one nested mapping; values are YAML."""
-    nested: dict[str, Any] = {}
-    for text in assignments:
-        path, equals, value = text.partition("=")
-        if not equals or not path.strip():
-            raise RequestError(f"--set {text}: expected group.option=value, for example --set optim.lr=3e-4.")
-        put(nested, path.strip(), parse_yaml(value, f"--set {path.strip()}"))
-    return nested
-
-
-def put(nested: dict[str, Any], path: str, value: Any) -> None:
-    """Set `a.b.c` in a nested mapping."""
-    *parents, last = path.split(".")
-    for name in parents:
-        nested = nested.setdefault(name, {})
-        if not isinstance(nested, dict):
-            raise RequestError(f"'{path}': '{name}' is a value, not a group of options.")
-    nested[last] = value
-
-
-def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Later layers win, option by option (`model.kwargs` key by key). The layers themselves are never changed."""
-    result: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.items():
-            if isinstance(value, Mapping):
-                old = result.get(key)
-                result[key] = merge(old if isinstance(old, Mapping) else {}, value)
-            else:
-                result[key] = value
-    return result
-
-
-def build(*layers: Mapping[str, Any]) -> RunConfig:
-    """The checked `RunConfig` of the merged layers (defaults < first < … < last).
-
-    Raises `RequestError` that names each wrong option with what is wrong and, for an unknown one, the closest match.
-    """
-    try:
-        return RunConfig.model_validate(merge(*layers))
-    except ValidationError as error:
-        raise RequestError("\n".join(_explain(e) for e in error.errors())) from None
-
-
-def _explain(error: Any) -> str:
-    path = ".".join(str(part) for part in error["loc"])
-    known = [o.path for o in options()]
-    if error["type"] == "extra_forbidden":
-        last_names = {p.rsplit(".", 1)[-1]: p for p in known}
-        hint = (
-            f"Did you mean '{last_names[path.rsplit('.', 1)[-1]]}'?"
-            if path.rsplit(".", 1)[-1] in last_names
-            else closest(path, known)
-        )
-        return f"Unknown option '{path}'. {hint}".rstrip()
-    given = "" if isinstance(error.get("input"), dict) else f" (given: {error.get('input')!r})"
-    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{given}."
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema of `RunConfig`."""
-    return RunConfig.model_json_schema()

@@ -1,0 +1,21 @@
+"""What this machine can do (`found`), the choices made for it (`chosen`), and what is written down (`recorded`)."""
+
+from vitscope.machine.chosen import COMPILE_FROM_STEPS, Choices, choose
+from vitscope.machine.compilers import Compiler, find_compiler
+from vitscope.machine.found import Gpu, Machine, cpu_facts, physical_cores, probe
+from vitscope.machine.recorded import environment, installed_version
+
+__all__ = [
+    "COMPILE_FROM_STEPS",
+    "Choices",
+    "Compiler",
+    "Gpu",
+    "Machine",
+    "choose",
+    "cpu_facts",
+    "environment",
+    "find_compiler",
+    "installed_version",
+    "physical_cores",
+    "probe",
+]
