@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from vitscope import config
+from vitscope.config import declared, reading
 from vitscope.errors import RequestError
 
 
@@ -117,7 +118,7 @@ def test_files_that_are_no_description_are_told(tmp_path: Path):
     assert "no such" in told(lambda: config.read_file(tmp_path / "none.yaml"))
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x01")
     assert "UTF-8" in told(lambda: config.read_file(tmp_path / "binary.yaml"))
-    (tmp_path / "large.yaml").write_text("# " + "x" * config.MAX_FILE_BYTES)
+    (tmp_path / "large.yaml").write_text("# " + "x" * reading.MAX_FILE_BYTES)
     assert "larger than" in told(lambda: config.read_file(tmp_path / "large.yaml"))
 
 
@@ -127,12 +128,12 @@ def test_a_new_field_shows_up_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_pa
     from vitscope.workflows.reference import options_page
 
     class WithDummy(config.TrainConfig):
-        wobble: float = config.option(0.25, "How much it wobbles.", ge=0, le=1, unit="radians", flag="--wobble")
+        wobble: float = declared.option(0.25, "How much it wobbles.", ge=0, le=1, unit="radians", flag="--wobble")
 
     class Described(config.RunConfig):
         train: WithDummy = WithDummy()
 
-    monkeypatch.setattr(config, "RunConfig", Described)
+    monkeypatch.setattr(reading, "RunConfig", Described)
     monkeypatch.setattr(config.options, "__defaults__", (Described, ""))
 
     assert config.schema()["$defs"]["WithDummy"]["properties"]["wobble"]["maximum"] == 1
