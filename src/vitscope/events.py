@@ -42,6 +42,17 @@ class RunStarted:
 
 
 @dataclass(frozen=True)
+class Replanned:
+    """With a time budget of `budget_s`, of which `used_s` are used: the run now ends after `total_steps` steps."""
+
+    step: int
+    total_steps: int
+    epochs: int
+    used_s: float
+    budget_s: float
+
+
+@dataclass(frozen=True)
 class StepsDone:
     """Optimizer steps that have finished, in order; read from the device in bulk."""
 
@@ -102,7 +113,17 @@ class RunEnded:
     reason: str = ""
 
 
-Event = RunStarted | StepsDone | MetricsLogged | EpochDone | CheckpointStarting | CheckpointSaved | Notice | RunEnded
+Event = (
+    RunStarted
+    | Replanned
+    | StepsDone
+    | MetricsLogged
+    | EpochDone
+    | CheckpointStarting
+    | CheckpointSaved
+    | Notice
+    | RunEnded
+)
 Observer = Callable[[Event], None]
 
 

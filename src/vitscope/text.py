@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -41,3 +42,9 @@ def size(size_bytes: float) -> str:
     while size_bytes >= 1000 and larger:
         size_bytes, unit = size_bytes / 1000, larger.pop(0)
     return f"{size_bytes:.0f} bytes" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
+
+
+def seconds_of(duration: str) -> float:
+    """Seconds of a duration such as 10m, 1h30m, 45s or 90."""
+    parts = re.findall(r"([\d.]+)([hms]?)", duration)
+    return sum(float(number) * {"h": 3600, "m": 60, "s": 1, "": 1}[unit] for number, unit in parts)

@@ -9,6 +9,7 @@ from vitscope.config import AugmentConfig, DataConfig
 from vitscope.data.augment import Augment
 from vitscope.data.loader import TrainingLoader, TrainingViews, choose_workers, evaluation_loader
 from vitscope.data.manifest import Manifest
+from vitscope.data.pictures import Decoded
 from vitscope.errors import WorkFailed
 from vitscope.preprocess import Preprocess
 from vitscope.storage.workspace import Workspace
@@ -20,10 +21,12 @@ def manifest(pictures: Path, tmp_path: Path) -> Manifest:
     return prepare(DataConfig(source=str(pictures)), Workspace(tmp_path / "ws")).manifest
 
 
+def views_of(samples: Manifest) -> TrainingViews:
+    return TrainingViews(samples, Augment(16, AugmentConfig()), 5, Decoded(samples))
+
+
 def loader(manifest: Manifest, workers: int = 0, batch_size: int = 6) -> TrainingLoader:
-    return TrainingLoader(
-        TrainingViews(manifest.of_split("train"), Augment(16, AugmentConfig()), seed=5), batch_size, workers
-    )
+    return TrainingLoader(views_of(manifest.of_split("train")), batch_size, workers)
 
 
 def test_the_number_of_workers_changes_nothing(manifest: Manifest):
@@ -91,7 +94,7 @@ def test_workers_are_chosen_by_the_size_of_files(manifest: Manifest):
 
 
 def test_repeated_augmentation_shows_each_picture_in_several_views(manifest: Manifest):
-    views = TrainingViews(manifest.of_split("train"), Augment(16, AugmentConfig()), seed=5)
+    views = views_of(manifest.of_split("train"))
     loader = TrainingLoader(views, 4, 0, repeats=2)
     batches = list(loader.epoch(1))
     assert len(batches) == loader.steps_per_epoch

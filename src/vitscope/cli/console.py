@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,13 @@ def open_workspace(ctx: typer.Context) -> Workspace:
 
     chosen = settings(ctx)
     return Workspace(chosen.workspace, chosen.database)
+
+
+def process_start() -> float:
+    """When this process began, as `time.monotonic()` counts: imports are part of a time budget too."""
+    import psutil
+
+    return time.monotonic() - (time.time() - psutil.Process().create_time())
 
 
 @cache

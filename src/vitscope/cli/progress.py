@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from vitscope.cli.console import console, say, warn
-from vitscope.events import EpochDone, Event, Notice, RunEnded, RunStarted, StepsDone
+from vitscope.events import EpochDone, Event, Notice, Replanned, RunEnded, RunStarted, StepsDone
 from vitscope.text import shown
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class TrainingProgress:
         match event:
             case RunStarted():
                 self._start(event)
+            case Replanned(total_steps=total, epochs=epochs):
+                self._total, self._epochs = total, epochs
             case StepsDone(records=records) if self._live is not None:
                 self._live.update(self._line(records[-1].step, records[-1].loss, records[-1].images_per_s))
             case EpochDone():

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vitscope.cli.console import open_workspace, say, settings
+from vitscope.cli.console import open_workspace, process_start, say, settings
 
 
 def command(
@@ -33,6 +33,7 @@ def command(
             checkpoint=from_,
             workspace=open_workspace(ctx),
             observers=[progress],
+            since=process_start(),
             started=lambda r: None if quiet else say(f"Run {r.name} ({r.id}) in {r.folder}"),
         )
     summarize(done)

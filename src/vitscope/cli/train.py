@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vitscope.cli.console import open_workspace, say, settings
+from vitscope.cli.console import open_workspace, process_start, say, settings
 from vitscope.cli.options import with_run_options
 from vitscope.config import merge, put
 
@@ -62,6 +62,7 @@ def command(
             assignments=set_ or (),
             observers=[progress],
             started=started,
+            since=process_start(),
             **merge(named),
         )
     summarize(run)

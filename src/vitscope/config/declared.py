@@ -18,6 +18,8 @@ from vitscope.config.yaml_text import dump_yaml
 
 VERSION = 1
 
+_NUMBER = r"\d+(\.\d+)?"
+DURATION = rf"^({_NUMBER}|{_NUMBER}s|{_NUMBER}m({_NUMBER}s)?|{_NUMBER}h({_NUMBER}m)?({_NUMBER}s)?)$"
 Pair = Annotated[tuple[float, float], Strict(False)]
 
 
@@ -47,6 +49,12 @@ class DataConfig(Group):
     workers: int | None = option(
         None, "Loader processes; none: chosen by image size and cores.", ge=0, le=64, flag="--workers"
     )
+    cache: Literal["auto", "on", "off"] = option(
+        "auto",
+        "Keep training pictures decoded and reduced on disk, so that each is decoded once; auto: where they fit.",
+        flag="--cache",
+    )
+    cache_gb: float = option(20.0, "Most disk that the picture caches of a workspace take together.", gt=0, unit="GB")
     resize: Literal["crop", "squash"] = option(
         "crop", "Keep the aspect ratio and crop the centre, or squash to a square."
     )
@@ -123,6 +131,14 @@ class ScheduleConfig(Group):
 
     name: str = option("cosine", "Shape after warm-up: cosine, linear or constant.", flag="--schedule")
     warmup_ratio: float = option(0.1, "Share of the run in which the rate rises linearly from 0.", ge=0, le=1)
+    start_size: float = option(
+        1.0,
+        "Side of the training pictures at the start, as a share of the image size; it grows to the whole in the first "
+        "three quarters of the run. 1: the same throughout.",
+        gt=0,
+        le=1,
+        flag="--start-size",
+    )
     min_lr_ratio: float = option(0.0, "Rate at the end, as a share of the peak.", ge=0, le=1)
 
 
@@ -161,6 +177,12 @@ class TrainConfig(Group):
     """The loop."""
 
     epochs: int = option(30, "Passes over the training pictures.", ge=1, le=100_000, flag="--epochs")
+    time_budget: str | None = option(
+        None,
+        "Time from start to exit, such as 10m, 1h30m or 45s; epochs, resolution and schedule are fitted to it.",
+        flag="--time-budget",
+        pattern=DURATION,
+    )
     batch_size: int = option(
         64, "Images an optimizer step (the effective batch).", ge=1, le=1_000_000, unit="images", flag="--batch-size"
     )
@@ -171,6 +193,9 @@ class TrainConfig(Group):
     label_smoothing: float = option(0.1, "Share of the target spread over all classes.", ge=0, lt=1)
     ema_decay: float = option(
         0.0, "Decay of the moving average of the weights that evaluation then uses; 0: off.", ge=0, lt=1, flag="--ema"
+    )
+    evaluate_every: int = option(
+        1, "Epochs between evaluations; the first and the last are always evaluated.", ge=1, unit="epochs"
     )
     early_stop_epochs: int = option(
         0, "Stop after so many epochs without a better validation; 0: never.", ge=0, flag="--early-stop"

@@ -51,6 +51,8 @@ class Augment:
 def resized(pixels: torch.Tensor, size: int, interpolation: str) -> torch.Tensor:
     """(H, W, 3) uint8 → (3, size, size) uint8, antialiased; the layout is the one that torch's byte kernels want."""
     pictures = pixels.permute(2, 0, 1)[None]
+    if pictures.shape[-2:] == (size, size):
+        return pictures[0]
     return torch.nn.functional.interpolate(pictures, (size, size), mode=interpolation, antialias=True)[0]
 
 

@@ -21,8 +21,9 @@ from torch.utils.data import DataLoader, Dataset
 from vitscope.data import draw
 from vitscope.data.augment import Augment
 from vitscope.data.manifest import Manifest
+from vitscope.data.pictures import Pictures
 from vitscope.errors import BadImage, WorkFailed
-from vitscope.preprocess import Preprocess, decode
+from vitscope.preprocess import Preprocess
 
 REPLACEMENTS = 20  # a data set in which so many draws in a row are bad is not worth going on with
 WATCH_S = 2.0  # how often a worker looks whether the main process is still there
@@ -66,24 +67,29 @@ class TrainingViews(Dataset[Item]):
     samples: Manifest
     augment: Augment
     seed: int
+    pictures: Pictures
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, key: Key) -> Item:
-        first = sample = self.samples.sample(key.row)
+        row = key.row
+        first = sample = self.samples.sample(row)
         problems: list[str] = []
         while True:
             try:
-                picture = decode(sample.path)
+                picture = self.pictures(row)
             except BadImage as reason:
                 problems.append(f"{sample.path}: {reason}. Another picture was used in its place.")
                 if len(problems) == REPLACEMENTS:
                     # `TrainingLoader` raises, in the main process.
                     return Item(None, sample.label, tuple(problems), sample.sample_id)
                 place = draw.generator("replace", self.seed, key.epoch, first.sample_id, len(problems))
-                sample = self.samples.sample(int(place.integers(len(self.samples))))
+                row = int(place.integers(len(self.samples)))
+                sample = self.samples.sample(row)
                 continue
+            if (complaint := self.pictures.complaint()) is not None:
+                problems.append(complaint)
             place = draw.generator("augment", self.seed, key.epoch, sample.sample_id, key.repeat)
             return Item(self.augment(picture, place), sample.label, tuple(problems), sample.sample_id, key.repeat)
 

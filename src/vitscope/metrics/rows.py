@@ -52,6 +52,10 @@ class RowMaker:
                 self._reached(event.start_step, rows)
                 rows.run |= {"total_steps": event.total_steps, "epochs": event.epochs}
                 self._add_event(time, event.start_step, "started", "info", "", {"total_steps": event.total_steps}, rows)
+            case events.Replanned():
+                rows.run |= {"total_steps": event.total_steps, "epochs": event.epochs}
+                data = {"total_steps": event.total_steps, "used_s": event.used_s, "budget_s": event.budget_s}
+                self._add_event(time, event.step, "replanned", "info", "", data, rows)
             case events.CheckpointSaved():
                 data = {"name": event.path.name, "is_best": event.is_best, "seconds": event.seconds}
                 self._add_event(time, event.step, "checkpoint", "info", "", data, rows)

@@ -116,6 +116,7 @@ class Architecture:
     kwargs: dict[str, Any]  # num_classes left out
     preprocess: Preprocess
     parameters: int
+    takes_any_size: bool = False  # created with dynamic_img_size, it takes pictures of any whole number of patches
 
 
 def describe(c: ModelConfig, d: DataConfig, num_classes: int) -> Architecture:
@@ -151,7 +152,8 @@ def describe(c: ModelConfig, d: DataConfig, num_classes: int) -> Architecture:
         crop_pct=crop,
         resize=d.resize,
     )
-    return Architecture(name, kwargs, preprocess, sum(p.numel() for p in module.parameters()))
+    takes_any_size = hasattr(module, "dynamic_img_size") and hasattr(module, "patch_embed")
+    return Architecture(name, kwargs, preprocess, sum(p.numel() for p in module.parameters()), takes_any_size)
 
 
 def default_config(module: torch.nn.Module) -> dict[str, Any]:

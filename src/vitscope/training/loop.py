@@ -31,13 +31,17 @@ from vitscope.events import (
     Metric,
     Notice,
     Observer,
+    Replanned,
     RunStarted,
     StepsDone,
 )
+from vitscope.training.budget import TimeBudget
 from vitscope.training.cadence import Cadence
 from vitscope.training.checkpoint import Checkpoints, Trained
+from vitscope.training.horizon import Horizon
 from vitscope.training.meter import StepMeter, memory_in_use_gb
 from vitscope.training.mixing import Mixing, soft_cross_entropy_sum
+from vitscope.training.resolution import Resolution
 from vitscope.training.schedule import lr_factor
 from vitscope.training.validation import Scores, validate
 
@@ -56,13 +60,12 @@ class Training:
     evaluation: dict[str, DataLoader[Batch]]  # by split: val chooses the best, test is only reported
     augment: BatchAugment
     mixing: Mixing
+    resolution: Resolution
+    horizon: Horizon
     checkpoints: Checkpoints
     emit: Observer
     stop_requested: Callable[[], bool] = field(default=lambda: False)
-
-    @property
-    def total_steps(self) -> int:
-        return self.config.train.epochs * self.loader.steps_per_epoch
+    budget: TimeBudget | None = None
 
     def close(self) -> None:
         """End the worker processes."""
@@ -71,13 +74,13 @@ class Training:
 
 def fit(t: Training) -> Outcome:
     """Train from `t.trained.progress` to the end, or to the step in which a stop is requested."""
-    p, epochs = t.trained.progress, t.config.train.epochs
+    p, per_epoch = t.trained.progress, t.loader.steps_per_epoch
     meter = StepMeter(t.accelerator.device)
-    cadence = Cadence(t.config.checkpoint, t.total_steps)
-    t.emit(RunStarted(p.step, t.total_steps, epochs, t.loader.steps_per_epoch))
+    cadence = Cadence(t.config.checkpoint, t.horizon.total_steps)
+    t.emit(RunStarted(p.step, t.horizon.total_steps, math.ceil(t.horizon.total_steps / per_epoch), per_epoch))
 
-    while p.epoch < epochs and not stops_early(t):
-        for batch in t.loader.epoch(p.epoch, start=p.step_in_epoch):
+    while not t.horizon.is_finished and not stops_early(t):
+        for batch in t.loader.epoch(p.epoch, start=p.step_in_epoch) if not t.horizon.is_reached else ():
             tell_problems(t, batch)
             measured = train_step(t, batch)
             meter.add(p, images=len(batch.labels), **measured._asdict())
@@ -87,7 +90,10 @@ def fit(t: Training) -> Outcome:
                 report(t, meter)
                 save(t, cadence)
                 return "interrupted"
-            if cadence.due(p.step) and p.step_in_epoch < t.loader.steps_per_epoch:
+            is_replanned = replan(t, cadence)
+            if t.horizon.is_reached:
+                break
+            if (is_replanned or cadence.due(p.step)) and p.step_in_epoch < per_epoch:
                 report(t, meter)
                 save(t, cadence)
                 meter.pause()
@@ -99,7 +105,7 @@ def fit(t: Training) -> Outcome:
             return "interrupted"
         if (
             (is_best and "val" in t.evaluation)
-            or p.epoch == epochs
+            or t.horizon.is_finished
             or stops_early(t)
             or cadence.due_after_epoch(p.epoch)
         ):
@@ -121,12 +127,13 @@ def train_step(t: Training, batch: Batch) -> Measured:
     """One optimizer step on the effective batch, in `accumulation` parts whose summed gradient is the whole's."""
     c, p, module, optimizer = t.config, t.trained.progress, t.trained.bundle.module, t.trained.optimizer
     device, count = t.accelerator.device, len(batch.labels)
-    lr = c.optim.lr * lr_factor(p.step, t.total_steps, c.schedule)
+    lr = c.optim.lr * lr_factor(t.horizon.position(p.step), t.horizon.total_steps, c.schedule)
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_scale", 1.0)  # runs begun before there were rates by layer have none
 
     module.train()
-    views = t.augment(batch.images.to(device, non_blocking=True), batch.samples, batch.repeats, p.epoch)
+    views = t.resolution.fit(batch.images.to(device, non_blocking=True), t.horizon.share(p.step))
+    views = t.augment(views, batch.samples, batch.repeats, p.epoch)
     images = t.trained.bundle.preprocess.normalize(views)
     images, targets = t.mixing(images, batch.labels.to(device), p.epoch, p.step_in_epoch)
     loss = torch.zeros((), device=device)
@@ -173,12 +180,34 @@ def report(t: Training, meter: StepMeter) -> None:
             )
 
 
-def finish_epoch(t: Training) -> bool | None:
-    """Evaluate every split with the weights that are saved for use, close the epoch, tell; True when it is the best.
+def replan(t: Training, cadence: Cadence) -> bool:
+    """With a time budget: whether the end was moved after this step, to where the time is up."""
+    p = t.trained.progress
+    if t.budget is None:
+        return False
+    t.budget.stepped(t.resolution.at(t.horizon.share(p.step - 1)))
+    if not t.budget.is_due():
+        return False
+    t.budget.replan()
+    total, per_epoch = t.horizon.total_steps, t.loader.steps_per_epoch
+    cadence.total_steps = total
+    t.emit(Replanned(p.step, total, math.ceil(total / per_epoch), t.budget.used_s(), t.budget.seconds))
+    return True
 
-    None when a stop was requested meanwhile: the epoch is then evaluated after the resume.
+
+def finish_epoch(t: Training) -> bool | None:
+    """Close the epoch, evaluate every split with the weights that are saved for use, tell; True when it is the best.
+
+    Between the first epoch and the last, some are not evaluated where the time is short. None when a stop was
+    requested meanwhile: the epoch is then evaluated after the resume.
     """
     p, device = t.trained.progress, t.accelerator.device
+    if not is_evaluated(t):
+        metrics = (Metric("train", "epoch_loss", p.loss_sum / p.images), Metric("train", "top1", p.correct / p.images))
+        p.close_epoch()
+        t.emit(EpochDone(p.step, p.epoch, metrics, False))
+        return False
+    started = time.monotonic()
     module = t.trained.average.module if t.trained.average is not None else t.trained.bundle.module
     images = max(1, p.images)
     metrics = [Metric("train", "epoch_loss", p.loss_sum / images), Metric("train", "top1", p.correct / images)]
@@ -193,8 +222,16 @@ def finish_epoch(t: Training) -> bool | None:
         metrics += measured.metrics(split)
     metrics.append(Metric("", "memory_gb", memory_in_use_gb(device)))
     is_best = p.finish_epoch(scores.get("val"))
+    if t.budget is not None:
+        t.budget.evaluated_in(time.monotonic() - started)
     t.emit(EpochDone(p.step, p.epoch, tuple(metrics), is_best))
     return is_best
+
+
+def is_evaluated(t: Training) -> bool:
+    """Whether the epoch that ends now is evaluated."""
+    p, every = t.trained.progress, t.trained.progress.evaluate_every or t.config.train.evaluate_every
+    return t.horizon.is_reached or (p.epoch + 1) % every == 0 or p.epoch == 0
 
 
 def stops_early(t: Training) -> bool:
@@ -208,6 +245,8 @@ def save(t: Training, cadence: Cadence) -> None:
     p = t.trained.progress
     started = time.monotonic()
     t.emit(CheckpointStarting(p.step))
+    if t.budget is not None:
+        p.used_s = t.budget.used_s()
     info = {
         "name": t.config.name,
         "step": p.step,
@@ -225,6 +264,8 @@ def save(t: Training, cadence: Cadence) -> None:
         ) from None
     seconds = time.monotonic() - started
     cadence.saved(seconds)
+    if t.budget is not None:
+        t.budget.saved_in(seconds)
     t.emit(CheckpointSaved(p.step, path, p.best_step == p.step, seconds))
 
 

@@ -10,7 +10,11 @@ from vitscope.training.validation import Scores
 
 @dataclass
 class Progress:
-    """`epoch` counts finished epochs, `step` finished optimizer steps; the sums belong to the epoch in progress."""
+    """`epoch` counts finished epochs, `step` finished optimizer steps; the sums belong to the epoch in progress.
+
+    The last five belong to a time budget: the end as planned last, when that was and what share was done by then, how
+    many epochs lie between evaluations, and the seconds used until the state was saved.
+    """
 
     step: int = 0
     epoch: int = 0
@@ -22,6 +26,11 @@ class Progress:
     best_top1: float = float("-inf")
     best_loss: float = float("inf")
     epochs_since_best: int = 0
+    total_steps: int | None = None
+    replanned_at: int = 0
+    replanned_share: float = 0.0
+    evaluate_every: int | None = None
+    used_s: float = 0.0
 
     def add_step(self, loss: float, correct: int, images: int) -> None:
         """Count one optimizer step whose mean loss over `images` was `loss`."""
@@ -29,10 +38,14 @@ class Progress:
         self.correct += correct
         self.images += images
 
-    def finish_epoch(self, validation: Scores | None) -> bool:
-        """Close the epoch; True when it is the best so far (by validation top-1, then loss; the newest without any)."""
+    def close_epoch(self) -> None:
+        """Begin the next epoch."""
         self.epoch += 1
         self.step_in_epoch, self.loss_sum, self.correct, self.images = 0, 0.0, 0, 0
+
+    def finish_epoch(self, validation: Scores | None) -> bool:
+        """Close the epoch; True when it is the best so far (by validation top-1, then loss; the newest without any)."""
+        self.close_epoch()
         better = validation is None or (validation.top1, -validation.loss) > (self.best_top1, -self.best_loss)
         if better:
             self.best_step, self.epochs_since_best = self.step, 0

@@ -15,7 +15,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 }
 
 
-def lr_factor(step: int, total_steps: int, c: ScheduleConfig) -> float:
+def lr_factor(step: float, total_steps: int, c: ScheduleConfig) -> float:
     """Share of the peak rate for optimizer step `step` (counted from 0) of `total_steps`: warm-up, then the shape."""
     warmup = round(c.warmup_ratio * total_steps)
     if step < warmup:

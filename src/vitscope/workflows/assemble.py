@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,15 +16,22 @@ from vitscope.data.loader import TrainingLoader, TrainingViews, evaluation_loade
 from vitscope.events import Observer
 from vitscope.models.bundle import ModelBundle
 from vitscope.storage.workspace import Workspace
+from vitscope.text import seconds_of
+from vitscope.training.budget import TimeBudget
 from vitscope.training.checkpoint import Checkpoints, Snapshot, Trained
 from vitscope.training.ema import MovingAverage
+from vitscope.training.horizon import Horizon
 from vitscope.training.loop import Training
 from vitscope.training.mixing import Mixing
 from vitscope.training.optim import create_optimizer, freeze
 from vitscope.training.progress import Progress
+from vitscope.training.resolution import Resolution, patch_side
 from vitscope.workflows.initial import initial_module
+from vitscope.workflows.picture_cache import pictures_of
 from vitscope.workflows.resolve import Plan
 from vitscope.workflows.snapshots import FOLDER, Snapshots
+
+UNTIMED_STEPS = 500  # a time budget has been planned before so many
 
 
 def assemble(
@@ -33,8 +41,12 @@ def assemble(
     snapshot: Snapshot | None,
     emit: Observer,
     stop_requested: Callable[[], bool],
+    since: float | None = None,
 ) -> Training:
-    """The parts of the loop as the plan says, at the snapshot's state or at the beginning."""
+    """The parts of the loop as the plan says, at the snapshot's state or at the beginning.
+
+    `since`: when a time budget began, on the monotonic clock; now by default.
+    """
     c, a, choices = plan.config, plan.architecture, plan.choices
     torch.set_num_threads(choices.threads)
     torch.use_deterministic_algorithms(choices.deterministic)
@@ -55,7 +67,9 @@ def assemble(
     trained = Trained(bundle, create_optimizer(module, c.optim, products), average, Progress())
 
     training_samples = plan.manifest.of_split("train")
-    views = TrainingViews(training_samples, Augment(a.preprocess.size, c.augment, a.preprocess.interpolation), c.seed)
+    augmented = Augment(a.preprocess.size, c.augment, a.preprocess.interpolation)
+    pictures = pictures_of(c, plan.manifest, training_samples, a.preprocess.size, workspace)
+    views = TrainingViews(training_samples, augmented, c.seed, pictures)
     evaluation = {
         split: evaluation_loader(samples, a.preprocess, c.train.eval_batch_size, c.data.workers or 0)
         for split in ("val", "test")
@@ -70,9 +84,41 @@ def assemble(
             trained.progress.forget_best()
     loader = TrainingLoader(views, c.train.batch_size, c.data.workers or 0, c.augment.repeats)
     augment = BatchAugment(c.augment, c.seed)
+    resolution = Resolution(a.preprocess.size, patch_side(module) or 1, c.schedule.start_size)
+    horizon = Horizon(trained.progress, planned_steps(plan))
+    budget = None
+    if c.train.time_budget is not None:
+        budget = TimeBudget(
+            seconds=seconds_of(c.train.time_budget),
+            since=time.monotonic() if since is None else since,
+            horizon=horizon,
+            resolution=resolution,
+            steps_per_epoch=loader.steps_per_epoch,
+            batch_size=c.train.batch_size,
+            evaluated=sum(len(plan.manifest.of_split(split)) for split in evaluation),
+            overhead=c.checkpoint.max_overhead,
+        )
     return Training(
-        c, trained, forward, accelerator, loader, evaluation, augment, mixing, checkpoints, emit, stop_requested
+        config=c,
+        trained=trained,
+        forward=forward,
+        accelerator=accelerator,
+        loader=loader,
+        evaluation=evaluation,
+        augment=augment,
+        mixing=mixing,
+        resolution=resolution,
+        horizon=horizon,
+        checkpoints=checkpoints,
+        emit=emit,
+        stop_requested=stop_requested,
+        budget=budget,
     )
+
+
+def planned_steps(plan: Plan) -> int:
+    """Steps to the end by the epochs; with a time budget a first guess, until some steps were timed."""
+    return plan.total_steps if plan.config.train.time_budget is None else max(plan.total_steps, UNTIMED_STEPS)
 
 
 def snapshots_of(training: Training, plan: Plan, folder: Path) -> list[Observer]:

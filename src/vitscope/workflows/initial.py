@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,7 +18,9 @@ def initial_module(
     c: RunConfig, a: Architecture, classes: tuple[str, ...], workspace: Workspace, *, resumed: bool
 ) -> torch.nn.Module:
     """The module as the run starts from; a resumed run takes its weights from the checkpoint, so any will do."""
-    rates = {"drop_path_rate": c.model.drop_path, "drop_rate": c.model.dropout}
+    rates: dict[str, Any] = {"drop_path_rate": c.model.drop_path, "drop_rate": c.model.dropout}
+    if c.schedule.start_size < 1:
+        rates["dynamic_img_size"] = True
     if c.model.pretrained and not resumed:
         return published_module(c.model.name, a, len(classes), **rates)
     module = new_module(a, len(classes), **rates)

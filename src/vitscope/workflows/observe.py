@@ -16,6 +16,7 @@ from vitscope.events import (
     Event,
     Notice,
     Observer,
+    Replanned,
     RunEnded,
     RunStarted,
 )
@@ -80,6 +81,8 @@ def line(event: Event) -> str | None:
         case EpochDone(step=step, epoch=epoch, metrics=metrics, is_best=is_best):
             numbers = "  ".join(f"{m.split}{' ' if m.split else ''}{m.name} {m.value:.4f}" for m in metrics)
             return f"epoch {epoch} (step {step}): {numbers}{'  best' if is_best else ''}"
+        case Replanned(step=step, total_steps=total, epochs=epochs, used_s=used, budget_s=budget):
+            return f"replanned at step {step}: {total} steps, {epochs} epochs ({used:.0f} of {budget:.0f} s used)"
         case CheckpointSaved(path=path, seconds=seconds):
             return f"checkpoint {path.name} ({seconds:.2f} s)"
         case Notice(text=text, level=level):

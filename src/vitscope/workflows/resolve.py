@@ -12,23 +12,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from PIL import Image
-
 from vitscope import config
 from vitscope.config import ModelConfig, RunConfig
 from vitscope.data.loader import choose_workers
 from vitscope.data.manifest import Manifest
 from vitscope.data.policies import POLICIES
+from vitscope.data.sizes import some_sizes
 from vitscope.errors import RequestError, unknown
 from vitscope.machine import Choices, Machine, choose, probe
 from vitscope.models.create import Architecture, check_name, describe
 from vitscope.storage.workspace import Workspace
-from vitscope.text import count, some
+from vitscope.text import count, seconds_of, some
 from vitscope.training.optim import OPTIMIZERS
 from vitscope.training.recipes import RECIPES, auto
 from vitscope.training.schedule import SCHEDULES
 from vitscope.workflows.data import prepare
 from vitscope.workflows.load import locate
+from vitscope.workflows.picture_cache import decide
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,7 @@ class Plan:
         return self.steps_per_epoch * self.config.train.epochs
 
 
-LOOKED_AT = 32  # pictures whose size is looked up to choose a recipe
-
+LEAST_BUDGET_S = 20  # the start of the program alone takes seconds
 
 # The tables that own a name: option → its choices. Forms and the reference page take their choices from here too.
 NAMES: dict[str, Mapping[str, Any]] = {
@@ -95,18 +94,8 @@ def facts(requested: Mapping[str, Any], pictures: Pictures | None) -> auto.Facts
 
 def look_at(training: Manifest) -> Pictures:
     """The number of pictures and the median of their shorter sides, of a few spread over them."""
-    paths = training.table["path"].to_pylist()
-    sides = [side for path in paths[:: max(1, len(paths) // LOOKED_AT)][:LOOKED_AT] if (side := shorter_side(path))]
-    return Pictures(len(paths), int(statistics.median(sides)) if sides else 0)
-
-
-def shorter_side(path: str) -> int | None:
-    """Of a picture, in pixels, from its header alone; None where it cannot be read."""
-    try:
-        with Image.open(path) as picture:
-            return min(picture.size)
-    except (OSError, ValueError, Image.DecompressionBombError):
-        return None
+    sides = [min(size) for size in some_sizes(training)]
+    return Pictures(len(training), int(statistics.median(sides)) if sides else 0)
 
 
 def check_names(c: RunConfig) -> None:
@@ -132,6 +121,10 @@ def check_names(c: RunConfig) -> None:
             )
     if not all(0 <= b < 1 for b in c.optim.betas):
         raise RequestError(f"optim.betas: {list(c.optim.betas)}: each must be at least 0 and below 1.")
+    if c.train.time_budget is not None and seconds_of(c.train.time_budget) < LEAST_BUDGET_S:
+        raise RequestError(
+            f"train.time_budget: {c.train.time_budget} is too short to train anything: at least {LEAST_BUDGET_S} s."
+        )
     if c.train.accumulation > c.train.batch_size:
         raise RequestError(
             f"train.accumulation: {c.train.accumulation} parts of a batch of {c.train.batch_size}: one would be empty."
@@ -163,8 +156,15 @@ def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: P
             pictures = look_at(manifest.of_split("train"))
             notices.append(auto.choose(facts(requested, pictures)).reason)
             c = with_recipe(requested, pictures)
+        if c.train.time_budget is not None and "epochs" in requested.get("train", {}):
+            raise RequestError(
+                "--time-budget fits the number of epochs to the time: leave --epochs out, or the budget."
+            )
     architecture = describe(c.model, c.data, len(manifest.classes))
-
+    if c.schedule.start_size < 1 and not architecture.takes_any_size:
+        raise RequestError(
+            f"schedule.start_size: {architecture.name} takes pictures of one size only. Leave --start-size out."
+        )
     if c.train.early_stop_epochs and len(manifest.of_split("val")) == 0:
         raise RequestError("train.early_stop_epochs: there is no validation split by which to stop early.")
     training = manifest.of_split("train")
@@ -186,11 +186,16 @@ def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: P
     machine = probe()
     total_steps = len(training) // batch_size * c.train.epochs
     choices = choose(c.train, machine, total_steps)
+    cached = c.data.cache == "on"
+    if manifest_file is None:
+        cached, reason = decide(c, training, architecture.preprocess.size, workspace)
+        choices = replace(choices, reasons=(*choices.reasons, reason))
     workers = c.data.workers if c.data.workers is not None else choose_workers(training, machine.cores)
     decided = {
         "name": c.name or manifest.source,
         "data": {
             "workers": workers,
+            "cache": "on" if cached else "off",
             "crop_pct": architecture.preprocess.crop_pct,
             "interpolation": architecture.preprocess.interpolation,
         },

@@ -24,6 +24,7 @@ def resume(
     workspace: Workspace | str | Path | None = None,
     observers: Sequence[Observer] = (),
     started: Callable[[Run], None] = lambda run: None,
+    since: float | None = None,
 ) -> Run:
     """Go on from the last checkpoint, or from the one named (`step-00000012`); from the start where there is none.
 
@@ -38,7 +39,7 @@ def resume(
     if epochs is not None:
         with place.lock_run(row.id):  # nobody trains the parent, or removes its checkpoints, meanwhile
             child = _child(row, epochs, checkpoint, place)
-        return carry_out(child.id, place, observers=observers, started=started)
+        return carry_out(child.id, place, observers=observers, started=started, since=since)
     if row.parent is not None and not (place.run_folder(row.id) / "config.yaml").exists():
         raise RequestError(
             f"Run {row.name} ({row.id}) was stopped while it was made from its parent. Make it anew: "
@@ -49,7 +50,20 @@ def resume(
             f"Run {row.name} ({row.id}) is finished. To train it further as a new run: "
             f"{place.command('resume', row.id, '--epochs', 'N')}"
         )
-    return carry_out(row.id, place, observers=observers, started=started, checkpoint=checkpoint, is_kept=True)
+    return carry_out(
+        row.id, place, observers=observers, started=started, checkpoint=checkpoint, is_kept=True, since=since
+    )
+
+
+# What of a parent's progress does not go on: patience begins anew, and the end is given in epochs.
+AS_IF_NEW = {
+    "epochs_since_best": 0,
+    "total_steps": None,
+    "replanned_at": 0,
+    "replanned_share": 0.0,
+    "evaluate_every": None,
+    "used_s": 0.0,
+}
 
 
 def _child(parent: runs.RunRow, epochs: int, checkpoint: str | None, place: Workspace) -> runs.RunRow:
@@ -67,12 +81,13 @@ def _child(parent: runs.RunRow, epochs: int, checkpoint: str | None, place: Work
         )
     resolved = config.read_file(folder / "config.yaml")
     config.put(resolved, "train.epochs", epochs)
+    config.put(resolved, "train.time_budget", None)
     child = begin(resolved, place, parent=parent.id)
     own = place.run_folder(child.id)
     for name in ("environment.json", "manifest.parquet"):
         shutil.copy2(folder / name, own / name)
     (own / "checkpoints").mkdir()
-    copy(snapshot, own / "checkpoints" / snapshot.folder.name, epochs_since_best=0)
+    copy(snapshot, own / "checkpoints" / snapshot.folder.name, **AS_IF_NEW)
     if (folder / "snapshots").is_dir():  # the time line goes on
         shutil.copytree(folder / "snapshots", own / "snapshots")
     best = checkpoints.best  # it stays the one to beat

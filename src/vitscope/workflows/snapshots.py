@@ -15,7 +15,7 @@ from torch import nn
 from vitscope.config import RecordConfig
 from vitscope.data.manifest import Manifest
 from vitscope.errors import BadImage
-from vitscope.events import Event, Notice, Observer, RunEnded, RunStarted, StepsDone
+from vitscope.events import Event, Notice, Observer, Replanned, RunEnded, RunStarted, StepsDone
 from vitscope.inspection import snapshots
 from vitscope.inspection.snapshots import Pinned
 from vitscope.inspection.tokens import Tokens, tokens_if_any
@@ -53,6 +53,8 @@ class Snapshots:
 
     def __call__(self, event: Event) -> None:
         match event:
+            case Replanned(step=step, total_steps=total):
+                self._pace.move(step, total)
             case RunStarted(start_step=start, total_steps=total, steps_per_epoch=steps_per_epoch):
                 self._pace, self._steps_per_epoch = Pace(self.record, total), steps_per_epoch
                 self._try(start, is_first=True)
@@ -152,6 +154,12 @@ class Pace:
         self._spent_s = self._cost_s = 0.0
         self._reached = 0  # planned moments up to here are taken or left out
         self._left_out = 0
+
+    def move(self, step: int, total_steps: int) -> None:
+        """Spread the moments not reached yet anew: the run, now at `step`, ends after `total_steps`."""
+        past = self.planned[self.planned <= step]
+        ahead = np.linspace(step, total_steps, max(2, len(self.planned) - len(past) + 1)).round().astype(int)
+        self.planned, self.total_steps = np.union1d(past, ahead[1:]), total_steps
 
     def is_due(self, step: int) -> bool:
         if step >= self.total_steps:

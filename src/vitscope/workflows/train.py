@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,6 +34,7 @@ def train(
     observers: Sequence[Observer] = (),
     assignments: Sequence[str] = (),
     started: Callable[[Run], None] = lambda run: None,
+    since: float | None = None,
     **options: Any,
 ) -> Run:
     """Train a classifier and return its run.
@@ -44,6 +46,7 @@ def train(
         observers: callables that are given each `vitscope.events` value while it trains.
         assignments: texts such as `optim.lr=3e-4`.
         started: called with the run once it has begun to train.
+        since: when a time budget began, as `time.monotonic()` counts; now by default.
         options: `epochs=5`, `batch_size=32`, … by their flag's name, or a group: `optim={"lr": 1e-3}`.
 
     Raises:
@@ -54,7 +57,7 @@ def train(
     place = as_workspace(workspace)
     requested = request(source, config_file, assignments, options)
     row = begin(requested, place)
-    return carry_out(row.id, place, observers=observers, started=started)
+    return carry_out(row.id, place, observers=observers, started=started, since=since)
 
 
 def request(
@@ -101,6 +104,7 @@ def carry_out(
     started: Callable[[Run], None] = lambda run: None,
     checkpoint: str | None = None,
     is_kept: bool = False,
+    since: float | None = None,
 ) -> Run:
     """Train the run from its last checkpoint (or the named one), or from the start where there is none.
 
@@ -108,6 +112,7 @@ def carry_out(
     failed.
     """
     folder = workspace.run_folder(run_id)
+    since = time.monotonic() if since is None else since
     with workspace.lock_run(run_id), StopSignals() as stop:
         is_new, has_begun = not (folder / "config.yaml").exists(), False
 
@@ -120,7 +125,7 @@ def carry_out(
             plan = plan_of(folder, workspace)
             if is_new:  # the recipe may have named another model than the request did
                 runs.update_run(workspace.database, run_id, model=plan.config.model.name)
-            return _train(run_id, plan, workspace, stop, observers, begun, checkpoint)
+            return _train(run_id, plan, workspace, stop, observers, begun, checkpoint, since)
         except RequestError as error:
             if is_new and not has_begun and is_kept:
                 runs.update_run(workspace.database, run_id, status="failed", message=str(error))
@@ -158,6 +163,7 @@ def _train(
     observers: Sequence[Observer],
     started: Callable[[Run], None],
     checkpoint: str | None,
+    since: float,
 ) -> Run:
     from vitscope.training.checkpoint import Checkpoints
     from vitscope.training.loop import fit
@@ -179,7 +185,7 @@ def _train(
         bus.add([Guests(observers, bus)] if observers else [])
         status, reason, step = "failed", "", 0
         try:
-            training = assemble(plan, workspace, checkpoints, snapshot, bus, stop.requested)
+            training = assemble(plan, workspace, checkpoints, snapshot, bus, stop.requested, since)
             closing.callback(training.close)
             progress = training.trained.progress
             bus.add(snapshots_of(training, plan, folder))

@@ -1,0 +1,42 @@
+"""Training pictures that grow: few patches while the coarse is learned, all of them at the end.
+
+A step costs about as much as it has patches, so a run of given time sees more pictures ("Fix your models by fixing
+your datasets" and "Progressive resizing" are older names; see EfficientNetV2, arXiv:2104.00298, and FlexiViT,
+arXiv:2212.08013). The position embedding is resampled to the smaller grid in each step and learned at its full size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+WHOLE_FROM = 0.75  # share of the run from which the pictures have their full size
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Side of the training pictures, in pixels, over the run: from `start` × `side` to `side`, in whole patches."""
+
+    side: int
+    patch: int
+    start: float = 1.0
+
+    def at(self, share: float) -> int:
+        """The side when `share` of the run is done."""
+        grown = min(1.0, self.start + (1 - self.start) * share / WHOLE_FROM)
+        return max(self.patch, round(grown * self.side / self.patch) * self.patch)
+
+    def fit(self, views: torch.Tensor, share: float) -> torch.Tensor:
+        """(B, 3, side, side) → (B, 3, s, s), antialiased; unchanged when that is the full size."""
+        side = self.at(share)
+        if side == views.shape[-1]:
+            return views
+        return torch.nn.functional.interpolate(views, (side, side), mode="bilinear", antialias=True)
+
+
+def patch_side(module: torch.nn.Module) -> int | None:
+    """Pixels of a patch's side where the model can take pictures of several sizes; None where it cannot."""
+    patch: Any = getattr(getattr(module, "patch_embed", None), "patch_size", None)
+    return int(patch[0]) if getattr(module, "dynamic_img_size", False) and patch is not None else None

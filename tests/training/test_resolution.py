@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+from PIL import Image
+
+import vitscope.models.stems  # noqa: F401  registers the convolutional stems
+from vitscope.training.resolution import Resolution, patch_side
+
+
+def test_it_grows_in_whole_patches_and_is_whole_for_the_last_quarter():
+    sides = [Resolution(64, 8, 0.5).at(i / 100) for i in range(101)]
+    assert sides[0] == 32
+    assert sides == sorted(sides)
+    assert set(sides) == {32, 40, 48, 56, 64}
+    assert all(side == 64 for side in sides[75:])
+
+
+def test_without_growth_pictures_are_left_alone():
+    views = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    assert Resolution(32, 8).fit(views, 0.0) is views
+
+
+def test_smaller_views_are_antialiased_as_pillow_does():
+    picture = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    small = Resolution(64, 8, 0.5).fit(picture, 0.0)
+    expected = Image.fromarray(picture[0].permute(1, 2, 0).numpy()).resize((32, 32), Image.Resampling.BILINEAR)
+    wanted = torch.from_numpy(__import__("numpy").array(expected)).permute(2, 0, 1)
+    assert (small[0].int() - wanted.int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "vit_tiny_convstem", "eva02_tiny_patch14_224"])
+def test_a_model_takes_smaller_pictures_and_the_full_size_as_ever(name: str):
+    torch.manual_seed(0)
+    size = {"img_size": 56, "patch_size": 14} if "eva" in name else {"img_size": 64, "patch_size": 16}
+    small = {"embed_dim": 48, "depth": 2, "num_heads": 3, "num_classes": 4} | size
+    growing = timm.create_model(name, dynamic_img_size=True, **small).eval()
+    plain = timm.create_model(name, **small).eval()
+    plain.load_state_dict(growing.state_dict())
+    patch, side = size["patch_size"], size["img_size"]
+    assert patch_side(growing) == patch
+    assert patch_side(plain) is None
+    with torch.no_grad():
+        assert growing(torch.randn(2, 3, side - patch, side - patch)).shape == (2, 4)
+        whole = torch.randn(2, 3, side, side)
+        assert torch.equal(growing(whole), plain(whole))
