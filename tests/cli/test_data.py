@@ -153,3 +153,17 @@ def test_columns_stay_aligned_with_wide_characters(
 ) -> None:
     lines = vitscope("data", "show", make_pictures({"花": 3, "ab": 12})).out.splitlines()[-2:]
     assert lines == ["ab         12", "花          3"]
+
+
+def test_decoded_pictures_are_listed_and_cleared(
+    vitscope: Callable[..., Result], pictures: Path, tiny: dict, tmp_path: Path
+) -> None:
+    assert vitscope("data", "cache").out == "No decoded pictures are kept.\n"
+    import vitscope as package
+
+    package.train(pictures, workspace=tmp_path / "workspace", **(tiny | {"data": {"cache": "on"}}))
+    [found] = json.loads(vitscope("data", "cache", "--json").out)
+    assert (found["source"], found["side"], found["slots"]) == (str(pictures), 55, 40)
+    assert "55" in vitscope("data", "cache").out
+    assert vitscope("data", "cache", "--clear").out.startswith("Removed 1 cache, ")
+    assert json.loads(vitscope("data", "cache", "--json").out) == []

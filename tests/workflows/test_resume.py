@@ -23,6 +23,7 @@ ALL_LEVERS = {
     "seed": 3,
     "model": {"drop_path": 0.2, "dropout": 0.1},
     "optim": {"name": "muon", "layer_decay": 0.8},
+    "schedule": {"start_size": 0.5},
     "augment": {
         "mixup": 0.4,
         "cutmix": 1.0,

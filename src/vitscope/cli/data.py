@@ -90,6 +90,29 @@ def show(ctx: typer.Context, source: AnySource, as_json: AsJson = False) -> None
         _print_description(description)
 
 
+@app.command("cache")
+def cache_(
+    ctx: typer.Context,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove them all; they are made anew when needed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The decoded training pictures that the workspace keeps, and what they take on the disk."""
+    from vitscope.text import count, size
+    from vitscope.workflows import picture_cache
+
+    workspace = open_workspace(ctx)
+    caches = picture_cache.clear(workspace) if clear else picture_cache.list_(workspace)
+    if as_json:
+        print_json([{**found._asdict(), "folder": str(found.folder)} for found in caches])
+    elif not caches:
+        say("No decoded pictures are kept.")
+    elif clear:
+        say(f"Removed {count(len(caches), 'cache')}, {size(sum(found.bytes for found in caches))}.")
+    else:
+        rows = [(c.source, f"{c.side}", f"{c.slots:,}", size(c.bytes), _date(c.used_at)) for c in caches]
+        print_table(("source", "shorter side", "images", "on disk", "last used"), rows, numbers=(1, 2, 3), free=(0,))
+
+
 def _tell(notices: Sequence[str]) -> None:
     for notice in notices:
         warn(notice)

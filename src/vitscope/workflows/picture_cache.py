@@ -36,7 +36,7 @@ def decide(c: RunConfig, training: Manifest, image_size: int, workspace: Workspa
     if need > room:
         return Decision(
             False,
-            f"cache off: {told_size(need)} of decoded pictures are more than the {told_size(room)} there is for it",
+            f"cache off: {told_size(need)} of decoded pictures, and room for {told_size(room)}",
         )
     return Decision(True, f"cache on: decoded pictures ({told_size(need)}) are kept in the workspace")
 
@@ -53,6 +53,19 @@ def pictures_of(c: RunConfig, whole: Manifest, training: Manifest, image_size: i
     cache.make_room(folder, folder / kind.name, needed, int(c.data.cache_gb * 1e9))
     place = cache.opened(folder, kind, len(whole), whole.source)
     return cache.CachedPictures(Reduced(training, side), place, cache.slots_of(training, whole), kind.stride)
+
+
+def list_(workspace: Workspace) -> list[cache.Kept]:
+    """The caches of a workspace, the one used last first."""
+    return cache.kept(folder_of(workspace))
+
+
+def clear(workspace: Workspace) -> list[cache.Kept]:
+    """Remove them all and return what they were; runs that use one keep what they have open."""
+    found = list_(workspace)
+    for each in found:
+        cache.discard(each)
+    return found
 
 
 def folder_of(workspace: Workspace) -> Path:
