@@ -1,0 +1,130 @@
+"""What a lever is worth: a recipe with and without it, over seeds, judged on a part of the training pictures.
+
+    python bench/levers.py SOURCE [--recipe NAME] [--levers muon,growing,…] [--seeds 3]
+                           [--epochs 20 | --time-budget 10m] [--set group.option=value …]
+
+The test split is never looked at: it is set aside, a quarter of the rest chooses, three quarters are trained on. Prints
+a table (validation accuracy of the last epoch, its difference to the recipe as it is, images/s) and writes
+`bench/results/levers.json` after each run. `--levers` takes names of the table below, or for one of your own
+`name:option=value;option=value`. Asserts nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import vitscope
+from vitscope.machine import environment
+
+RESULTS = Path(__file__).parent / "results"
+QUIET = ["record.tensorboard=false", "record.charts=false", "record.snapshots=false"]
+CHOOSING = ["data.val_fraction=0.25"]  # of what is not test
+
+LEVERS: dict[str, list[str]] = {
+    "muon": ["optim.name=muon"],
+    "adamw": ["optim.name=adamw"],
+    "no-smoothing": ["train.label_smoothing=0"],
+    "no-drop-path": ["model.drop_path=0"],
+    "ema": ["train.ema_decay=0.99"],
+    "mixup": ["augment.mixup=0.4"],
+    "cutmix": ["augment.cutmix=1.0"],
+    "randaugment": ["augment.policy=randaugment"],
+    "trivial": ["augment.policy=trivial"],
+    "three": ["augment.policy=three"],
+    "erase": ["augment.erase=0.25"],
+    "repeats": ["augment.repeats=2"],
+    "flip": ["augment.flip=0.5"],
+    "no-moves": ["augment.rotate=0", "augment.scale=0", "augment.shear=0", "augment.translate=0"],
+    "no-light": ["augment.brightness=0", "augment.contrast=0"],
+    "hard-crops": ["augment.crop_scale=[0.35, 1.0]", "augment.crop_ratio=[0.75, 1.33]"],
+    "growing": ["schedule.start_size=0.5"],
+    "patch-stem": ["model.name=vit_tiny_patch16_224"],
+    "class-token": ["model.kwargs.global_pool=token", "model.kwargs.class_token=true"],
+    "layer-decay": ["optim.layer_decay=0.75"],
+    "half-frozen": ["model.frozen=0.5"],
+}
+
+
+def main() -> None:
+    a = arguments()
+    levers = {"as it is": []} | dict(chosen(text) for text in a.levers.split(",") if text)
+    runs: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as place:
+        for seed in range(a.seeds):
+            for name, assignments in levers.items():
+                runs.append({"lever": name, "seed": seed} | trained(a, [*a.set, *assignments], seed, Path(place)))
+                print(f"seed {seed}  {name:16} {runs[-1]['val_top1']:.2%}  {runs[-1]['seconds']:.0f} s", flush=True)
+                written(a, runs)
+    table(runs, list(levers))
+
+
+def chosen(text: str) -> tuple[str, list[str]]:
+    """A lever's name and assignments; of the table, or `name:option=value;option=value`."""
+    name, colon, own = text.partition(":")
+    return (name, own.split(";")) if colon else (name, LEVERS[name])
+
+
+def trained(a: argparse.Namespace, assignments: list[str], seed: int, place: Path) -> dict[str, Any]:
+    """One run: accuracy on the pictures that choose, after its last epoch; steps, seconds and images/s."""
+    length = [f"train.time_budget={a.time_budget}"] if a.time_budget else [f"train.epochs={a.epochs}"]
+    given = {"recipe": a.recipe} if a.recipe else {}
+    began = time.monotonic()
+    run = vitscope.train(
+        a.source, workspace=place, seed=seed, assignments=[*QUIET, *CHOOSING, *length, *assignments], **given
+    )
+    seconds = time.monotonic() - began
+    frame = run.metrics()
+    val = frame[(frame["split"] == "val") & (frame["name"] == "top1")]["value"]
+    speed = frame[frame["name"] == "images_per_s"]["value"]
+    return {
+        "val_top1": float(val.iloc[-1]),
+        "best_val_top1": float(val.max()),
+        "steps": int(frame["step"].max()),
+        "seconds": seconds,
+        "images_per_s": float(speed.median()),
+    }
+
+
+def table(runs: list[dict[str, Any]], names: list[str]) -> None:
+    base = [r["val_top1"] for r in runs if r["lever"] == names[0]]
+    print(f"\n{'lever':18}{'validation':>20}{'difference':>20}{'images/s':>10}")
+    for name in names:
+        own = [r["val_top1"] for r in runs if r["lever"] == name]
+        by_seed = [100 * (x - y) for x, y in zip(own, base, strict=True)]
+        speed = statistics.median(r["images_per_s"] for r in runs if r["lever"] == name)
+        print(f"{name:18}{spread([100 * x for x in own]):>20}{spread(by_seed, '+'):>20}{speed:>10.0f}")
+
+
+def spread(values: list[float], sign: str = "") -> str:
+    """Mean ± standard deviation, in points."""
+    deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
+    return f"{statistics.mean(values):{sign}.2f} ± {deviation:.2f}"
+
+
+def written(a: argparse.Namespace, runs: list[dict[str, Any]]) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    about = environment()
+    about = {key: about[key] for key in ("vitscope", "packages", "machine", "threads")}
+    (RESULTS / "levers.json").write_text(json.dumps({**about, "arguments": vars(a), "runs": runs}, indent=2) + "\n")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source")
+    parser.add_argument("--recipe")
+    parser.add_argument("--levers", default="")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--time-budget")
+    parser.add_argument("--set", action="append", default=[])
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
