@@ -133,7 +133,7 @@ def test_points_add_up_to_what_was_recorded(server: Server, workspace: Workspace
         assert sorted(page.rows) == recorded(workspace, run.id)
         tell(workspace, run.id, 2, "notice", "mind <this>", step=22)
         (notice,) = stream.until("notices").data["notices"]
-        assert notice == {"time": 1e9, "step": 22, "level": "warning", "text": "mind <this>"}
+        assert notice == {"time": 1e9, "step": 22, "level": "warning", "text": "mind <this>", "alert": None}
         tell(workspace, run.id, 2, "checkpoint", step=25)
         assert stream.until("moment").data == {"step": 25}
 

@@ -77,7 +77,7 @@ def fit(t: Training) -> Outcome:
     t.emit(RunStarted(p.step, t.total_steps, epochs, t.loader.steps_per_epoch))
 
     while p.epoch < epochs and not stops_early(t):
-        for batch in t.loader.epoch(p.epoch, start=p.step_in_epoch):
+        for batch in meter.batches(t.loader.epoch(p.epoch, start=p.step_in_epoch)):
             tell_problems(t, batch)
             measured = train_step(t, batch)
             meter.add(p, images=len(batch.labels), **measured._asdict())

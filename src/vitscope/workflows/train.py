@@ -162,7 +162,7 @@ def _train(
     from vitscope.training.checkpoint import Checkpoints
     from vitscope.training.loop import fit
     from vitscope.workflows.assemble import assemble, snapshots_of
-    from vitscope.workflows.observe import Guests, watchers
+    from vitscope.workflows.observe import Guests, alerts_of, watchers
 
     run, folder = Run(run_id, workspace), workspace.run_folder(run_id)
     checkpoints = Checkpoints(folder / "checkpoints", plan.config.checkpoint.keep)
@@ -182,7 +182,7 @@ def _train(
             training = assemble(plan, workspace, checkpoints, snapshot, bus, stop.requested)
             closing.callback(training.close)
             progress = training.trained.progress
-            bus.add(snapshots_of(training, plan, folder))
+            bus.add([*snapshots_of(training, plan, folder), alerts_of(training, plan, run)])
             started(run)
             for text in (*plan.notices, *repeated):
                 bus(Notice(text, "warning", progress.step))
