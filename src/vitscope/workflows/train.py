@@ -141,9 +141,13 @@ def plan_of(folder: Path, workspace: Workspace) -> Plan:
     if resolved.exists():
         before = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
         return resolve_resumed(
-            config.read_file(resolved), workspace, folder / "manifest.parquet", before["machine"]["kind"]
+            config.read_file(resolved),
+            workspace,
+            folder / "manifest.parquet",
+            before["machine"]["kind"],
+            may_measure=True,
         )
-    plan = resolve(config.read_file(folder / "requested.yaml"), workspace)
+    plan = resolve(config.read_file(folder / "requested.yaml"), workspace, may_measure=True)
     write_json(folder / "environment.json", environment(plan.machine))
     plan.manifest.save(folder / "manifest.parquet", within=workspace.root)
     write_atomically(resolved, plan.config.to_yaml())  # last: its presence says that the others are there
@@ -186,6 +190,8 @@ def _train(
             started(run)
             for text in (*plan.notices, *repeated):
                 bus(Notice(text, "warning", progress.step))
+            if plan.measured:
+                bus(Notice(f"Chosen for this machine: {'; '.join(plan.measured)}.", "info", progress.step))
             stop.is_graceful = True
             try:
                 outcome = fit(training)
