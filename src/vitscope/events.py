@@ -13,7 +13,10 @@ from typing import Literal, NamedTuple
 
 
 class StepRecord(NamedTuple):
-    """One optimizer step: mean loss over its images, learning rate, gradient norm before clipping, throughput."""
+    """One optimizer step: mean loss over its images, learning rate, gradient norm before clipping, throughput.
+
+    `data_wait` is the share of the time, 0 to 1, in which nothing was computed because the batch was not there yet.
+    """
 
     step: int
     epoch: int
@@ -21,6 +24,7 @@ class StepRecord(NamedTuple):
     lr: float
     grad_norm: float
     images_per_s: float
+    data_wait: float = 0.0
 
 
 class Metric(NamedTuple):
@@ -105,6 +109,18 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class Alert:
+    """Training goes wrong or wastes time: what was seen, with its numbers, and what to do.
+
+    `kind` is a stable name: those of `training/alerts/`, such as loss-spike. Training is never changed by one.
+    """
+
+    step: int
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
 class RunEnded:
     """The attempt is over. `status` is finished, interrupted or failed."""
 
@@ -122,6 +138,7 @@ Event = (
     | CheckpointStarting
     | CheckpointSaved
     | Notice
+    | Alert
     | RunEnded
 )
 Observer = Callable[[Event], None]

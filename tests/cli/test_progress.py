@@ -10,13 +10,13 @@ from rich.console import Console
 
 from vitscope.cli import progress
 from vitscope.cli.progress import TrainingProgress, clock
-from vitscope.events import EpochDone, Metric, RunEnded, RunStarted, StepRecord, StepsDone
+from vitscope.events import Alert, EpochDone, Metric, RunEnded, RunStarted, StepRecord, StepsDone
 
 SCORES = (Metric("train", "epoch_loss", 1.5), Metric("val", "top1", 0.875), Metric("test", "top1", 0.9))
 
 
-def steps(first: int, last: int) -> StepsDone:
-    return StepsDone(tuple(StepRecord(s, (s - 1) // 100, 1.25, 1e-3, 1.0, 411.0) for s in range(first, last + 1)))
+def steps(first: int, last: int, wait: float = 0.0) -> StepsDone:
+    return StepsDone(tuple(StepRecord(s, (s - 1) // 100, 1.25, 1e-3, 1.0, 411.0, wait) for s in range(first, last + 1)))
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -36,6 +36,26 @@ def test_the_live_line_shows_what_matters_at_every_width(monkeypatch: pytest.Mon
         assert part in text, part
     assert ("step 150/40000" in text) == (width == 120)
     assert shown.seconds > 0
+
+
+def test_waiting_for_data_is_shown_where_it_is_notable(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = Console(force_terminal=True, color_system=None, width=120, file=io.StringIO())
+    monkeypatch.setattr(progress, "console", lambda: out)
+    with TrainingProgress() as shown:
+        shown(RunStarted(0, 40_000, 400, 100))
+        for first, wait, expected in ((1, 0.1, ""), (101, 0.67, "411 images/s (67% waiting for data)"), (201, 0.1, "")):
+            shown(steps(first, first + 99, wait))
+            line = shown._line(first, 1.25, 411.0).plain
+            assert ("waiting for data" in line) == bool(expected)
+            assert expected in line
+
+
+def test_an_alert_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(progress, "warn", told.append)
+    with TrainingProgress(quiet=True) as shown:
+        shown(Alert(7, "loss-spike", "The loss jumped."))
+    assert told == ["The loss jumped."]
 
 
 def test_a_pipe_has_a_line_an_epoch(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:

@@ -110,7 +110,16 @@ def test_notices_are_told_beside(client: TestClient, workspace: Workspace):
     tell(workspace, run.id, 1, "notice", "<b>花</b>", step=5)
     tell(workspace, run.id, 1, "checkpoint", step=6)
     (notice,) = client.get(f"/api/runs/{run.id}/series").json()["notices"]
-    assert notice == {"time": 1e9, "step": 5, "level": "warning", "text": "<b>花</b>"}
+    assert notice == {"time": 1e9, "step": 5, "level": "warning", "text": "<b>花</b>", "alert": None}
+
+
+def test_alerts_are_told_with_their_kind(client: TestClient, workspace: Workspace):
+    run = make_run(workspace)
+    event = records.EventRow(1e9, 7, "alert", "warning", "The loss jumped.", '{"kind": "loss-spike"}')
+    with workspace.database.writing() as connection:
+        records.append(connection, run.id, 1, records.Batch(events=[event]))
+    (notice,) = client.get(f"/api/runs/{run.id}/series").json()["notices"]
+    assert (notice["alert"], notice["level"], notice["step"]) == ("loss-spike", "warning", 7)
 
 
 def test_the_table_holds_every_value(client: TestClient, workspace: Workspace, resumed: runs.RunRow):

@@ -47,12 +47,12 @@ class Command:
 
     def get(self, path: str) -> httpx2.Response:
         headers = {"authorization": f"Bearer {self.token}"}
-        return httpx2.get(f"http://127.0.0.1:{self.port}{path}", headers=headers, timeout=30)
+        return httpx2.get(f"http://127.0.0.1:{self.port}{path}", headers=headers, timeout=120)
 
     def end(self, number: int = signal.SIGINT) -> tuple[int, str, str]:
         if self.child.poll() is None:
             self.child.send_signal(number)
-        out, err = self.child.communicate(timeout=30)
+        out, err = self.child.communicate(timeout=120)
         return self.child.returncode, out, err
 
 
@@ -100,7 +100,7 @@ def test_a_host_that_others_reach_is_warned_of_and_answered_to(tmp_path: Path):
     assert command.host == own_address()
     for host, status in (("192.168.7.7", 200), ("evil.example", 403)):
         headers = {"authorization": f"Bearer {command.token}", "host": host}
-        answer = httpx2.get(f"http://127.0.0.1:{command.port}/api/session", headers=headers, timeout=30)
+        answer = httpx2.get(f"http://127.0.0.1:{command.port}/api/session", headers=headers, timeout=120)
         assert answer.status_code == status
     _, _, err = command.end()
     assert "everybody who can reach this machine" in err
@@ -129,11 +129,11 @@ def test_fault_76_an_open_page_survives_a_restart(tmp_path: Path):
     first = Command(workspace.root, "--port", "0", "--no-browser")
     cookie = {"cookie": f"vitscope-{first.port}={first.token}"}
     url = f"http://127.0.0.1:{first.port}/api/runs"
-    assert httpx2.get(url, headers=cookie, timeout=30).json()["runs"][0]["id"] == run.id
+    assert httpx2.get(url, headers=cookie, timeout=120).json()["runs"][0]["id"] == run.id
     first.end(signal.SIGKILL)
     second = Command(workspace.root, "--port", first.port, "--no-browser")
     assert (second.port, second.token) == (first.port, first.token)
-    assert httpx2.get(url, headers=cookie, timeout=30).json()["runs"][0]["id"] == run.id
+    assert httpx2.get(url, headers=cookie, timeout=120).json()["runs"][0]["id"] == run.id
     second.end()
 
 
@@ -148,10 +148,10 @@ def test_a_browser_is_opened_with_an_address_that_is_good_once(tmp_path: Path):
     address = seen.read_text().strip()
     assert ADDRESS.fullmatch(address)
     assert command.token not in address
-    answer = httpx2.get(address, follow_redirects=False, timeout=30)
+    answer = httpx2.get(address, follow_redirects=False, timeout=120)
     assert answer.status_code == 303
     assert f"vitscope-{command.port}={command.token}" in answer.headers["set-cookie"]
-    assert httpx2.get(address, follow_redirects=False, timeout=30).status_code == 401
+    assert httpx2.get(address, follow_redirects=False, timeout=120).status_code == 401
     command.end()
 
 
@@ -186,7 +186,7 @@ def test_beside_other_work_of_the_same_process(workspace: Workspace):
         assert found is not None
         run = make_run(workspace)
         headers = {"authorization": f"Bearer {found[3]}"}
-        answer = httpx2.get(f"http://127.0.0.1:{found[2]}/api/runs", headers=headers, timeout=30)
+        answer = httpx2.get(f"http://127.0.0.1:{found[2]}/api/runs", headers=headers, timeout=120)
         assert answer.json()["runs"][0]["id"] == run.id
     with pytest.raises(httpx2.ConnectError):
         httpx2.get(address, timeout=5)
@@ -205,7 +205,7 @@ def test_it_stops_though_somebody_is_being_answered(workspace: Workspace):
     run = make_run(workspace)
     with serve(workspace) as server, closing(socket.create_connection(("127.0.0.1", server.port), 5)) as idle:
         idle.sendall(b"GET /api/session HTTP/1.1\r\n")  # and never more
-        httpx2.get(f"{server.root}/api/runs/{run.id}", headers=BEARER, timeout=30)
+        httpx2.get(f"{server.root}/api/runs/{run.id}", headers=BEARER, timeout=120)
         began = time.monotonic()
         server.stop()
         assert time.monotonic() - began < 8
@@ -213,7 +213,7 @@ def test_it_stops_though_somebody_is_being_answered(workspace: Workspace):
 
 def test_small_answers_leave_at_once(server: Server):
     """Head and body are two packets; without TCP_NODELAY the second waits 40 ms for the first to be acknowledged."""
-    with httpx2.Client(base_url=server.root, headers=BEARER, timeout=30) as client:
+    with httpx2.Client(base_url=server.root, headers=BEARER, timeout=120) as client:
         spent = []
         for _ in range(20):
             began = time.perf_counter()
@@ -274,7 +274,7 @@ def test_there_are_only_so_many_connections(workspace: Workspace, monkeypatch: p
         for one in opened:
             one.close()
         wait_until(lambda: len(server._uvicorn.server_state.connections) == 0)  # type: ignore[union-attr]
-        assert httpx2.get(f"{server.root}/api/session", headers=BEARER, timeout=30).status_code == 200
+        assert httpx2.get(f"{server.root}/api/session", headers=BEARER, timeout=120).status_code == 200
 
 
 # ---------------------------------------------------------------------------------------------- beside a command

@@ -7,7 +7,7 @@ import torch
 
 from vitscope.config import AugmentConfig, DataConfig
 from vitscope.data.augment import Augment
-from vitscope.data.loader import TrainingLoader, TrainingViews, choose_workers, evaluation_loader
+from vitscope.data.loader import TrainingLoader, TrainingViews, choose_workers, evaluation_loader, workers_for
 from vitscope.data.manifest import Manifest
 from vitscope.data.pictures import Decoded
 from vitscope.errors import WorkFailed
@@ -91,6 +91,27 @@ def test_workers_are_chosen_by_the_size_of_files(manifest: Manifest):
     assert choose_workers(small, 2) == 0
     assert choose_workers(large, 2) == 2
     assert choose_workers(large, 64) == 4
+
+
+@pytest.mark.parametrize(
+    ("view_ms", "image_ms", "cores", "on_cpu", "expected"),
+    [
+        (0.1, 10, 8, True, 0),  # decoding is nothing beside the model
+        (1, 10, 2, True, 1),  # half of a tenth is won
+        (0.9, 10, 2, True, 0),  # less than a twentieth
+        (50, 10, 1, True, 0),  # a process beside training would only take its core
+        (50, 10, 2, True, 1),  # one core is left to training
+        (35, 10, 16, True, 4),  # as many as keep up
+        (0.6, 10, 2, False, 1),  # a GPU leaves the cores free
+        (35, 1, 8, False, 8),  # never more than cores
+    ],
+)
+def test_workers_by_what_a_view_and_an_image_take(
+    view_ms: float, image_ms: float, cores: int, on_cpu: bool, expected: int
+):
+    number, why = workers_for(view_ms / 1000, image_ms / 1000, cores, on_cpu=on_cpu)
+    assert number == expected
+    assert why.startswith(f"workers {expected}: making a batch takes {view_ms / image_ms:.0%} of a step")
 
 
 def test_repeated_augmentation_shows_each_picture_in_several_views(manifest: Manifest):

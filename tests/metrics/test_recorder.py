@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from vitscope.errors import RequestError, WorkFailed
 from vitscope.events import (
+    Alert,
     CheckpointSaved,
     CheckpointStarting,
     EpochDone,
@@ -65,20 +66,22 @@ def stored(tmp_path: Path, sql: str) -> list[tuple]:
         return plain.execute(sql).fetchall()
 
 
-def test_a_step_becomes_four_rows(database: Database, run_id: str):
+def test_a_step_becomes_five_rows(database: Database, run_id: str):
     with recording(database, run_id) as record:
         record(RunStarted(0, 40, 4, 10))
-        record(StepsDone((StepRecord(1, 0, 2.5, 0.1, 3.0, 400.0), StepRecord(12, 1, 1.5, 0.2, 4.0, 500.0))))
+        record(StepsDone((StepRecord(1, 0, 2.5, 0.1, 3.0, 400.0), StepRecord(12, 1, 1.5, 0.2, 4.0, 500.0, 0.67))))
     rows = query.frame(database, run_id).drop(columns="time").values.tolist()
     assert rows == [
         [1, 0.1, "train", "loss", 2.5],
         [1, 0.1, "", "lr", 0.1],
         [1, 0.1, "", "grad_norm", 3.0],
         [1, 0.1, "", "images_per_s", 400.0],
+        [1, 0.1, "", "data_wait", 0.0],
         [12, 1.2, "train", "loss", 1.5],
         [12, 1.2, "", "lr", 0.2],
         [12, 1.2, "", "grad_norm", 4.0],
         [12, 1.2, "", "images_per_s", 500.0],
+        [12, 1.2, "", "data_wait", 0.67],
     ]
 
 
@@ -102,6 +105,7 @@ def test_what_happened_is_kept(database: Database, run_id: str):
         record(step(3))
         record(Notice("cat/花 [red].jpg: not an image", "warning"))
         record(Notice("memory is short", "error", step=2))
+        record(Alert(3, "loss-spike", "The loss jumped."))
         record(CheckpointStarting(3))
         record(CheckpointSaved(3, Path("/moved/later/step-00000003"), True, 0.5))
         record(RunEnded(3, "interrupted", "Ctrl-C"))
@@ -110,6 +114,7 @@ def test_what_happened_is_kept(database: Database, run_id: str):
         (1, "started", 0, "info", "", {"total_steps": 40}),
         (1, "notice", 3, "warning", "cat/花 [red].jpg: not an image", {}),
         (1, "notice", 2, "error", "memory is short", {}),
+        (1, "alert", 3, "warning", "The loss jumped.", {"kind": "loss-spike"}),
         (1, "checkpoint", 3, "info", "", {"name": "step-00000003", "is_best": True, "seconds": 0.5}),
         (1, "ended", 3, "info", "Ctrl-C", {"status": "interrupted"}),
     ]
@@ -151,7 +156,7 @@ def test_before_a_checkpoint_everything_is_committed(database: Database, run_id:
         for number in range(1, 201):
             record(step(number))
         record(CheckpointStarting(200))
-        assert stored(tmp_path, "SELECT count(*), max(step) FROM vs_metrics") == [(800, 200)]
+        assert stored(tmp_path, "SELECT count(*), max(step) FROM vs_metrics") == [(1000, 200)]
 
 
 # ---------------------------------------------------------------------------------------------- FAULTS 57
@@ -214,12 +219,12 @@ def test_fault_51_kill_9_while_recording_loses_no_acknowledged_row(database: Dat
         assert stored(tmp_path, "PRAGMA foreign_key_check") == []
         rows = stored(tmp_path, f"SELECT step, name, value FROM vs_metrics WHERE attempt = {attempt} ORDER BY seq")
         assert len(rows) >= 4 * acknowledged[-1]
-        assert len(rows) % 4 == 0  # what one event tells is there whole or not at all
-        assert [s for s, name, _ in rows if name == "loss"] == list(range(1, len(rows) // 4 + 1))
+        assert len(rows) % 5 == 0  # what one event tells is there whole or not at all
+        assert [s for s, name, _ in rows if name == "loss"] == list(range(1, len(rows) // 5 + 1))
         assert all(value == 1.0 / s for s, name, value in rows if name == "loss")
     with recording(database, run_id) as record:  # and the next attempt goes on
         record(step(1))
-    assert len(query.frame(database, run_id)) == 4
+    assert len(query.frame(database, run_id)) == 5
 
 
 # ---------------------------------------------------------------------------------------------- a database in trouble
@@ -268,7 +273,7 @@ def test_commit_whose_answer_is_lost_is_not_repeated(database: Database, run_id:
     record(step(1))
     record(Notice("one"))
     record.close()
-    assert len(query.frame(database, run_id)) == 4
+    assert len(query.frame(database, run_id)) == 5
     assert [e.text for e in query.events(database, run_id)] == ["one"]
 
 
@@ -314,7 +319,7 @@ def test_log_beside_the_recorder(database: Database, run_id: str):
     mine = rows[rows["name"] == "mine"]
     assert mine["value"].tolist() == [n / 2 for n in range(1, 31)]
     assert set(mine["split"]) == {"val"}
-    assert len(rows) == 30 * 5 + 1
+    assert len(rows) == 30 * 6 + 1
     newest = rows[rows["name"] == "at the newest step"]
     assert newest[["step", "epoch", "value"]].values.tolist() == [[30, 3.0, 1.0]]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,16 @@ import torch
 
 import vitscope
 from vitscope.config import build, merge
-from vitscope.data.loader import Batch
-from vitscope.errors import WorkFailed
-from vitscope.events import EpochDone, Event, StepsDone
+from vitscope.data.loader import Batch, TrainingViews
+from vitscope.errors import Interrupted, WorkFailed
+from vitscope.events import Alert, EpochDone, Event, StepsDone
+from vitscope.metrics import query
 from vitscope.models.create import describe
 from vitscope.storage.workspace import Workspace
 from vitscope.training import loop
 from vitscope.training.checkpoint import Checkpoints
 from vitscope.training.loop import Training, train_step
+from vitscope.workflows import observe
 from vitscope.workflows.assemble import assemble
 from vitscope.workflows.resolve import resolve
 
@@ -136,6 +140,7 @@ def test_learns_what_is_learnable(pictures: Path, tiny: dict, tmp_path: Path):
         ("", "lr"),
         ("", "grad_norm"),
         ("", "images_per_s"),
+        ("", "data_wait"),
         ("", "memory_gb"),
     }
 
@@ -150,6 +155,39 @@ def test_early_stopping_counts_epochs_without_a_better_validation(pictures: Path
     )
     best = max(i for i, e in enumerate(epochs) if e.is_best)
     assert len(epochs) == best + 1 + 2 < 30
+
+
+def test_alerts_are_recorded_logged_and_change_nothing(
+    pictures: Path, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A loader that takes longer than the model is told once, and not again by the attempt that goes on."""
+    seen: list[Alert] = []
+    options = merge(tiny, {"train": {"epochs": 45}, "model": {"drop_path": 0.2}})
+    with monkeypatch.context() as slow:
+        real = TrainingViews.__getitem__
+        slow.setattr(TrainingViews, "__getitem__", lambda views, key: (time.sleep(0.004), real(views, key))[1])
+
+        def stop(event: Event) -> None:
+            if isinstance(event, Alert):
+                seen.append(event)
+            if isinstance(event, StepsDone) and event.records[-1].step == 120:
+                signal.raise_signal(signal.SIGINT)
+
+        with pytest.raises(Interrupted):
+            vitscope.train(pictures, workspace=tmp_path / "slow", observers=[stop], **options)
+        run = vitscope.resume("latest", workspace=tmp_path / "slow", observers=[stop])
+    assert [(a.kind, a.step) for a in seen if a.kind == "starving-loader"] == [("starving-loader", 110)]
+    events = query.events(run.workspace.database, run.id)
+    assert [(e.step, e.data) for e in events if e.kind == "alert"] == [(a.step, {"kind": a.kind}) for a in seen]
+    assert "alert at step 110, starving-loader: " in (run.folder / "train.log").read_text()
+    waits = run.metrics().query("name == 'data_wait'")["value"]
+    assert waits.median() > 0.4
+    assert waits.between(0, 1).all()
+
+    monkeypatch.setattr(observe, "detectors", lambda *given: [])
+    alone = vitscope.train(pictures, workspace=tmp_path / "alone", **options)
+    one, other = (Checkpoints(r.folder / "checkpoints").load().weights for r in (run, alone))
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.parametrize("broken", ["loss", "gradient"])
@@ -169,9 +207,12 @@ def test_what_is_no_number_stops_the_run_and_is_never_saved(
 
     monkeypatch.setattr(loop, "soft_cross_entropy_sum", bad)
     options = merge(tiny, {"train": {"epochs": 5}, "checkpoint": {"every_steps": 1, "keep": 9}})
+    told: list[Event] = []
     with pytest.raises(WorkFailed, match=r"step 5 .*last good checkpoint is step-00000004"):
-        vitscope.train(pictures, workspace=tmp_path, **options)
+        vitscope.train(pictures, workspace=tmp_path, observers=[told.append], **options)
     run = vitscope.Run("latest", tmp_path)
+    (alert,) = [event for event in told if isinstance(event, Alert)]
+    assert (alert.step, alert.kind) == (5, "not-finite")
     assert run.status == "failed"
     folders = Checkpoints(run.folder / "checkpoints").all()
     assert [f.name for f in folders][-1] == "step-00000004"

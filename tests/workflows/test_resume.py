@@ -36,7 +36,7 @@ ALL_LEVERS = {
     "train": {"epochs": 3, "batch_size": 8, "accumulation": 2, "ema_decay": 0.9, "early_stop_epochs": 50},
     "checkpoint": {"every_steps": 1, "keep": 1000},
 }
-MEASURED = ("images_per_s", "memory_gb")  # depend on the machine's load, not on the run
+MEASURED = ("images_per_s", "data_wait", "memory_gb")  # depend on the machine's load, not on the run
 
 
 def everything(run: vitscope.Run) -> dict[str, Any]:

@@ -53,6 +53,7 @@ export interface Notice {
   step: number | null;
   level: "info" | "warning" | "error";
   text: string;
+  alert?: string | null; // of what kind, where it is one
 }
 
 export interface Checkpoint {

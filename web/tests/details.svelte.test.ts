@@ -9,7 +9,11 @@ import { Resource, resource } from "../src/resource.svelte";
 const run = (step: number) =>
   ({
     id: "r", name: "r", status: "running", is_job: true, step, folder: "/w/r", resume: null, config: {}, requested: {}, checkpoints: [], attempts: [],
-    files: [{ path: "config.yaml", size_bytes: 10 }], metrics: [], notices: [{ time: 0, step: 0, level: "warning", text: "No test set." }],
+    files: [{ path: "config.yaml", size_bytes: 10 }], metrics: [], notices: [
+      { time: 0, step: 0, level: "warning", text: "No test set.", alert: null },
+      { time: 1, step: 40, level: "warning", text: "Each step waits for data.", alert: "starving-loader" },
+      { time: 2, step: 50, level: "warning", text: "Something new.", alert: "of-a-later-version" },
+    ],
   }) as unknown as RunDetail;
 
 let shown: Record<string, unknown> | null = null;
@@ -95,6 +99,15 @@ describe("the details", () => {
     vi.advanceTimersByTime(3100);
     await settle();
     expect(document.body.textContent).toContain("It has not written a log yet.");
+  });
+
+  it("name an alert by its kind, and one they do not know by its level", async () => {
+    await open();
+    const heads = () => [...document.querySelectorAll(".notice .when")].map((e) => e.textContent!.split(" · ")[0]);
+    expect(heads()).toEqual(["warning", "Waiting for data", "warning"]);
+    language.set("zh");
+    flushSync();
+    expect(heads()).toEqual(["警告", "等待数据", "警告"]);
   });
 
   it("tell steps and counts as the language does", async () => {

@@ -202,13 +202,15 @@ describe("marks", () => {
   it("are warnings and errors that came during the training: at a step, or else at a time", () => {
     const told = [
       { time: 0, step: 0, level: "warning" as const, text: "the whole run's" },
-      { time: 107, step: null, level: "error" as const, text: "by its time" },
+      { time: 107, step: null, level: "error" as const, text: "by its time", alert: null },
+      { time: 108, step: 5, level: "warning" as const, text: "an alert", alert: "plateau" },
       { time: new Date(90_000).toISOString(), step: null, level: "warning" as const, text: "before it began" },
     ];
     const marks = (axis: "step" | "time") => marksOf({ best: null, attempts: [], notices: told }, axis, clock, axis === "time" ? 100 : 0);
-    expect(marks("step").map((m) => [m.text, m.x])).toEqual([["by its time", 3]]);
-    expect(marks("time").map((m) => m.x)).toEqual([6]);
-    expect(marksOf({ best: null, attempts: [], notices: told }, "step", undefined, 0)).toEqual([]);
+    expect(marks("step").map((m) => [m.text, m.x])).toEqual([["by its time", 3], ["an alert", 5]]);
+    expect(marks("step").map((m) => m.alert)).toEqual([undefined, "plateau"]);
+    expect(marks("time").map((m) => m.x)).toEqual([6, 10]);
+    expect(marksOf({ best: null, attempts: [], notices: told }, "step", undefined, 0).map((m) => m.text)).toEqual(["an alert"]); // the only one with a step
   });
 
   it("are one where they would lie on one another, and the best stays by itself", () => {

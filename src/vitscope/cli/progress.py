@@ -7,12 +7,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from vitscope.cli.console import console, say, warn
-from vitscope.events import EpochDone, Event, Notice, Replanned, RunEnded, RunStarted, StepsDone
+from vitscope.events import Alert, EpochDone, Event, Notice, Replanned, RunEnded, RunStarted, StepsDone
 from vitscope.text import shown
 
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
+
+NOTABLE_WAIT = 0.25  # share of the time spent waiting for data that is worth a word
+MEMORY = 0.95  # of the running mean of that share: about the last twenty steps
 
 
 class TrainingProgress:
@@ -24,6 +27,7 @@ class TrainingProgress:
         self._total = self._epochs = self._per_epoch = self._first = 0
         self._began = 0.0
         self._accuracy = ""
+        self._data_wait = 0.0
         self.seconds = 0.0  # from the first step to the last
 
     def __enter__(self) -> TrainingProgress:
@@ -46,10 +50,12 @@ class TrainingProgress:
             case Replanned(total_steps=total, epochs=epochs):
                 self._total, self._epochs = total, epochs
             case StepsDone(records=records) if self._live is not None:
+                for record in records:
+                    self._data_wait = MEMORY * self._data_wait + (1 - MEMORY) * record.data_wait
                 self._live.update(self._line(records[-1].step, records[-1].loss, records[-1].images_per_s))
             case EpochDone():
                 self._epoch(event)
-            case Notice(text=text):
+            case Notice(text=text) | Alert(text=text):
                 warn(shown(text))
             case RunEnded():
                 self.seconds = time.monotonic() - self._began
@@ -75,7 +81,9 @@ class TrainingProgress:
         bar = "━" * round(width * share)
         # What matters most comes first: a narrow terminal cuts the end.
         where = f" epoch {epoch}/{self._epochs}  {self._remaining(step)} left"
-        facts = f"{where}  loss {loss:.3f}{self._accuracy}  {images_per_s:.0f} images/s  step {step}/{self._total}"
+        waits = f" ({self._data_wait:.0%} waiting for data)" if self._data_wait >= NOTABLE_WAIT else ""
+        speed = f"{images_per_s:.0f} images/s{waits}"
+        facts = f"{where}  loss {loss:.3f}{self._accuracy}  {speed}  step {step}/{self._total}"
         return Text.assemble(
             (bar, "cyan"), ("━" * (width - len(bar)), "bright_black"), facts, no_wrap=True, overflow="ellipsis"
         )

@@ -130,7 +130,9 @@ def is_notice(event: RecordedEvent) -> bool:
 
 
 def notice(event: RecordedEvent) -> dict[str, Any]:
-    return {"time": event.time, "step": event.step, "level": event.level, "text": event.text}
+    """For the page; `alert` is the kind of one, null for any other notice."""
+    kind = event.data.get("kind") if event.kind == "alert" else None
+    return {"time": event.time, "step": event.step, "level": event.level, "text": event.text, "alert": kind}
 
 
 def _points(points: Points) -> dict[str, Any]:

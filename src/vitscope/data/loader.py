@@ -6,6 +6,7 @@ carry no state, so a run may stop at any step and go on with another number of w
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -229,3 +230,22 @@ def choose_workers(samples: Manifest, cores: int) -> int:
     sizes = samples.table["size_bytes"].to_numpy()
     mean_bytes = float(sizes.mean()) if len(sizes) else 0.0
     return 0 if mean_bytes < 8_192 else min(4, max(1, cores))
+
+
+WORTH = 0.05  # share of a step below which processes beside training are not worth the handing over
+
+
+def workers_for(view_s: float, image_s: float, cores: int, *, on_cpu: bool) -> tuple[int, str]:
+    """Worker processes by measurement, and why: a view takes `view_s` to make, an image `image_s` to train on.
+
+    Without any, training stands still while views are made. On a CPU they compete with training for the cores, so that
+    only what the other cores would do meanwhile is won: half on two cores, nothing on one. Enough is as many as keep up
+    with training, at most the cores; on a CPU one is left to training.
+    """
+    share = view_s / image_s
+    lost = share * (1 - 1 / cores) if on_cpu else share
+    told = f"making a batch takes {share:.0%} of a step"
+    if lost < WORTH:
+        return 0, f"workers 0: {told}; a process beside training would save {lost:.0%}"
+    number = min(math.ceil(share), max(1, cores - 1) if on_cpu else cores)
+    return number, f"workers {number}: {told}"

@@ -1,4 +1,4 @@
-"""What this machine can do (`found`), the choices made for it (`chosen`), and what is written down (`recorded`)."""
+"""What this machine can do (`found`), the choices made for it (`chosen`, `measured`) and what is kept (`recorded`)."""
 
 from vitscope.machine.chosen import COMPILE_FROM_STEPS, Choices, choose
 from vitscope.machine.compilers import Compiler, find_compiler

@@ -12,7 +12,7 @@ from vitscope.metrics.background import Told
 from vitscope.storage.records import Batch, EventRow, MetricRow
 
 # What a step tells, as (split, name); the names are also those of the fields of `StepRecord`.
-STEP_METRICS = (("train", "loss"), ("", "lr"), ("", "grad_norm"), ("", "images_per_s"))
+STEP_METRICS = (("train", "loss"), ("", "lr"), ("", "grad_norm"), ("", "images_per_s"), ("", "data_wait"))
 
 
 @dataclass
@@ -62,6 +62,8 @@ class RowMaker:
             case events.Notice():
                 step = event.step if event.step is not None else self._step
                 self._add_event(time, step, "notice", event.level, event.text, {}, rows)
+            case events.Alert():
+                self._add_event(time, event.step, "alert", "warning", event.text, {"kind": event.kind}, rows)
             case events.RunEnded():
                 self._reached(event.step, rows)
                 level = "error" if event.status == "failed" else "info"

@@ -80,7 +80,8 @@ def fit(t: Training) -> Outcome:
     t.emit(RunStarted(p.step, t.horizon.total_steps, math.ceil(t.horizon.total_steps / per_epoch), per_epoch))
 
     while not t.horizon.is_finished and not stops_early(t):
-        for batch in t.loader.epoch(p.epoch, start=p.step_in_epoch) if not t.horizon.is_reached else ():
+        epoch = t.loader.epoch(p.epoch, start=p.step_in_epoch) if not t.horizon.is_reached else iter(())
+        for batch in meter.batches(epoch):
             tell_problems(t, batch)
             measured = train_step(t, batch)
             meter.add(p, images=len(batch.labels), **measured._asdict())

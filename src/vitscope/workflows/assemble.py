@@ -26,6 +26,7 @@ from vitscope.training.mixing import Mixing
 from vitscope.training.optim import create_optimizer, freeze
 from vitscope.training.progress import Progress
 from vitscope.training.resolution import Resolution, patch_side
+from vitscope.workflows.forward import compiled, set_attention
 from vitscope.workflows.initial import initial_module
 from vitscope.workflows.picture_cache import pictures_of
 from vitscope.workflows.resolve import Plan
@@ -57,10 +58,7 @@ def assemble(
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if choices.precision == "bf16" else "no")
     module = initial_module(c, a, plan.classes, workspace, resumed=snapshot is not None).to(device)
     freeze(module, c.model.frozen)
-    if choices.attention == "unfused":
-        for layer in module.modules():
-            if hasattr(layer, "fused_attn"):
-                layer.fused_attn = False  # pyright: ignore
+    set_attention(module, choices.attention)
     bundle = ModelBundle(module, a.name, a.kwargs, plan.classes, a.preprocess)
     average = MovingAverage(module, c.train.ema_decay) if c.train.ema_decay > 0 else None
     products = torch.bfloat16 if choices.precision == "bf16" else torch.float32
@@ -126,12 +124,3 @@ def snapshots_of(training: Training, plan: Plan, folder: Path) -> list[Observer]
     if not plan.config.record.snapshots:
         return []
     return [Snapshots(training.trained, plan.manifest, plan.config.record, folder / FOLDER, training.emit)]
-
-
-def compiled(module: torch.nn.Module, compiler: str | None) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The module compiled for one shape: a kernel may depend on a shape, never on the history of calls."""
-    if compiler is not None:
-        from torch._inductor import config as inductor
-
-        inductor.cpp.cxx = (compiler,)  # pyright: ignore[reportAttributeAccessIssue]
-    return torch.compile(module, dynamic=False)

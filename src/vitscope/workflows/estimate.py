@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from vitscope.machine.measured import own
 from vitscope.models.weights import new_module
 from vitscope.storage.workspace import DATA_COPIES, Workspace
-from vitscope.training.mixing import soft_cross_entropy_sum
+from vitscope.workflows.measure import Steps, Subject
 from vitscope.workflows.resolve import Plan, resolve
 
 PROBE_IMAGES = 8  # the step that is timed
@@ -95,22 +95,10 @@ def saved_bytes(plan: Plan, images: int) -> int:
 
 
 def timed_step(plan: Plan) -> float:
-    """Seconds of a training step here: the better of two with a few images, scaled to the batch; loading left out."""
-    device = torch.device(plan.choices.device)
-    torch.set_num_threads(plan.choices.threads)
-    images = min(PROBE_IMAGES, plan.config.train.batch_size)
-    module = new_module(plan.architecture, len(plan.classes)).to(device).train()
-    pictures = torch.randn(
-        images, 3, plan.architecture.preprocess.size, plan.architecture.preprocess.size, device=device
+    """Seconds of a training step here: the best of three with a few images, scaled to the batch; loading left out."""
+    c, images = plan.config, min(PROBE_IMAGES, plan.config.train.batch_size)
+    steps = Steps(
+        Subject(c, plan.architecture, len(plan.classes), plan.total_steps, c.train.batch_size, images), plan.choices
     )
-    targets = torch.full((images, len(plan.classes)), 1 / len(plan.classes), device=device)
-    best = float("inf")
-    for _ in range(3):
-        started = time.perf_counter()
-        with torch.autocast(device.type, torch.bfloat16, enabled=plan.choices.precision == "bf16"):
-            logits = module(pictures)
-        soft_cross_entropy_sum(logits.float(), targets).backward()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        best = min(best, time.perf_counter() - started)
-    return best * plan.config.train.batch_size / images
+    candidate = own(plan.choices)._replace(compile=False)
+    return min(steps(candidate, images) for _ in range(3)) * c.train.batch_size / images

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from vitscope.events import (
+    Alert,
     Bus,
     CheckpointSaved,
     EpochDone,
@@ -20,7 +22,10 @@ from vitscope.events import (
     RunEnded,
     RunStarted,
 )
+from vitscope.metrics import query
 from vitscope.metrics.recorder import Recorder
+from vitscope.training.alerts import Alerts, Situation, detectors, gradients
+from vitscope.training.loop import Training
 from vitscope.workflows.resolve import Plan
 from vitscope.workflows.run import Run
 
@@ -53,8 +58,18 @@ def watchers(
         yield chosen
 
 
+def alerts_of(training: Training, plan: Plan, run: Run) -> Alerts:
+    """The observer that tells what goes wrong; what was told before the step it goes on from is not told again."""
+    trained, events = training.trained, query.events(run.workspace.database, run.id)
+    told = {e.data["kind"] for e in events if e.kind == "alert" and (e.step or 0) <= trained.progress.step}
+    workers, validation = plan.config.data.workers or 0, len(plan.manifest.of_split("val"))
+    situation = Situation(len(plan.classes), validation, plan.choices.precision, workers, plan.machine.cores)
+    layers = partial(gradients, trained.bundle.module, trained.optimizer)
+    return Alerts(detectors(situation, layers, told), training.emit)
+
+
 class LogFile:
-    """`train.log`: a line for each epoch, checkpoint and notice, flushed at once."""
+    """`train.log`: a line for each epoch, checkpoint, notice and alert, flushed at once."""
 
     def __init__(self, file: Path):
         self.file = file
@@ -87,6 +102,8 @@ def line(event: Event) -> str | None:
             return f"checkpoint {path.name} ({seconds:.2f} s)"
         case Notice(text=text, level=level):
             return f"{level}: {text}"
+        case Alert(step=step, kind=kind, text=text):
+            return f"alert at step {step}, {kind}: {text}"
         case RunEnded(step=step, status=status, reason=reason):
             return f"{status} at step {step}{': ' + reason if reason else ''}"
         case _:

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 from vitscope import config
 from vitscope.config import ModelConfig, RunConfig
-from vitscope.data.loader import choose_workers
+from vitscope.data.augment import Augment
+from vitscope.data.loader import TrainingViews, choose_workers, workers_for
 from vitscope.data.manifest import Manifest
+from vitscope.data.pictures import Decoded
 from vitscope.data.policies import POLICIES
 from vitscope.data.sizes import some_sizes
 from vitscope.errors import RequestError, unknown
@@ -28,6 +30,7 @@ from vitscope.training.recipes import RECIPES, auto
 from vitscope.training.schedule import SCHEDULES
 from vitscope.workflows.data import prepare
 from vitscope.workflows.load import locate
+from vitscope.workflows.measure import Subject, settle, view_s
 from vitscope.workflows.picture_cache import decide
 
 
@@ -41,6 +44,7 @@ class Plan:
     machine: Machine
     choices: Choices
     notices: tuple[str, ...]
+    measured: tuple[str, ...] = ()  # choices that were measured, with the numbers
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -131,8 +135,17 @@ def check_names(c: RunConfig) -> None:
         )
 
 
-def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: Path | None = None) -> Plan:
+def resolve(
+    requested: Mapping[str, Any],
+    workspace: Workspace,
+    manifest_file: Path | None = None,
+    *,
+    may_measure: bool = False,
+) -> Plan:
     """Decide everything. `manifest_file` is the run's own manifest when it is resumed.
+
+    With `may_measure` a long run's choices for the machine may be measured, which takes some seconds (`measure.py`);
+    without, what was measured before is used, and capability decides what was not.
 
     Raises `RequestError` for anything in the request, the data or the model that training would stumble over.
     """
@@ -185,12 +198,21 @@ def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: P
         )
     machine = probe()
     total_steps = len(training) // batch_size * c.train.epochs
-    choices = choose(c.train, machine, total_steps)
+    part = -(-batch_size // c.train.accumulation)
+    subject = Subject(c, architecture, len(manifest.classes), total_steps, batch_size, part)
+    choices, image_s, told = settle(subject, machine, choose(c.train, machine, total_steps), workspace, may_measure)
     cached = c.data.cache == "on"
     if manifest_file is None:
         cached, reason = decide(c, training, architecture.preprocess.size, workspace)
         choices = replace(choices, reasons=(*choices.reasons, reason))
-    workers = c.data.workers if c.data.workers is not None else choose_workers(training, machine.cores)
+    workers = c.data.workers
+    if workers is None and may_measure and image_s is not None:
+        augment = Augment(architecture.preprocess.size, c.augment, architecture.preprocess.interpolation)
+        took_s = view_s(TrainingViews(training, augment, c.seed, Decoded(training)), is_cached=cached)
+        workers, why = workers_for(took_s, image_s, machine.cores, on_cpu=choices.device == "cpu")
+        told = (*told, why)
+    elif workers is None:
+        workers = choose_workers(training, machine.cores)
     decided = {
         "name": c.name or manifest.source,
         "data": {
@@ -210,7 +232,7 @@ def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: P
         },
     }
     final = config.build(c.model_dump(mode="json"), decided)
-    return Plan(final, manifest, architecture, machine, choices, (*notices, *choices.warnings))
+    return Plan(final, manifest, architecture, machine, choices, (*notices, *choices.warnings), told)
 
 
 def check_init(c: ModelConfig, workspace: Workspace) -> list[str]:
@@ -228,13 +250,15 @@ def check_init(c: ModelConfig, workspace: Workspace) -> list[str]:
     ]
 
 
-def resolve_resumed(resolved: Mapping[str, Any], workspace: Workspace, manifest: Path, was_machine: str) -> Plan:
+def resolve_resumed(
+    resolved: Mapping[str, Any], workspace: Workspace, manifest: Path, was_machine: str, *, may_measure: bool = False
+) -> Plan:
     """The plan of a resume: as it was decided, or, on another kind of machine, with the choices made anew and told."""
     now = probe().kind
     if was_machine == now:
         return resolve(resolved, workspace, manifest)
     anew = {"device": "auto", "precision": "auto", "attention": "auto", "compile": "auto", "threads": None}
-    plan = resolve(config.merge(resolved, {"train": anew}), workspace, manifest)
+    plan = resolve(config.merge(resolved, {"train": anew}), workspace, manifest, may_measure=may_measure)
     told = (
         f"This run began on another kind of machine ({was_machine}); here: {now}. Device, precision and threads are "
         "chosen anew; it goes on, close to but not bit for bit as there."

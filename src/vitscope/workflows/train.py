@@ -146,9 +146,13 @@ def plan_of(folder: Path, workspace: Workspace) -> Plan:
     if resolved.exists():
         before = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
         return resolve_resumed(
-            config.read_file(resolved), workspace, folder / "manifest.parquet", before["machine"]["kind"]
+            config.read_file(resolved),
+            workspace,
+            folder / "manifest.parquet",
+            before["machine"]["kind"],
+            may_measure=True,
         )
-    plan = resolve(config.read_file(folder / "requested.yaml"), workspace)
+    plan = resolve(config.read_file(folder / "requested.yaml"), workspace, may_measure=True)
     write_json(folder / "environment.json", environment(plan.machine))
     plan.manifest.save(folder / "manifest.parquet", within=workspace.root)
     write_atomically(resolved, plan.config.to_yaml())  # last: its presence says that the others are there
@@ -168,7 +172,7 @@ def _train(
     from vitscope.training.checkpoint import Checkpoints
     from vitscope.training.loop import fit
     from vitscope.workflows.assemble import assemble, snapshots_of
-    from vitscope.workflows.observe import Guests, watchers
+    from vitscope.workflows.observe import Guests, alerts_of, watchers
 
     run, folder = Run(run_id, workspace), workspace.run_folder(run_id)
     checkpoints = Checkpoints(folder / "checkpoints", plan.config.checkpoint.keep)
@@ -188,10 +192,12 @@ def _train(
             training = assemble(plan, workspace, checkpoints, snapshot, bus, stop.requested, since)
             closing.callback(training.close)
             progress = training.trained.progress
-            bus.add(snapshots_of(training, plan, folder))
+            bus.add([*snapshots_of(training, plan, folder), alerts_of(training, plan, run)])
             started(run)
             for text in (*plan.notices, *repeated):
                 bus(Notice(text, "warning", progress.step))
+            if plan.measured:
+                bus(Notice(f"Chosen for this machine: {'; '.join(plan.measured)}.", "info", progress.step))
             stop.is_graceful = True
             try:
                 outcome = fit(training)

@@ -33,6 +33,7 @@ def test_scalars_and_their_tags(tmp_path: Path):
         "lr": [(1, 0.5), (2, 0.5)],
         "grad_norm": [(1, 2.0), (2, 2.0)],
         "images_per_s": [(1, 300.0), (2, 300.0)],
+        "data_wait": [(1, 0.0), (2, 0.0)],
         "top1/val": [(2, 0.25)],
         "top1/test": [(2, math.inf)],
         "memory_gb": [(3, 1.5)],

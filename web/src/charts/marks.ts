@@ -10,6 +10,7 @@ export interface Mark {
   /** For a notice or a resume: which. */
   text: string;
   attempt?: number;
+  alert?: string;
 }
 
 /** Where a step lies on another axis, by the curve with the most points. */
@@ -27,15 +28,15 @@ export function marksOf(
   origin: number,
 ): Mark[] {
   const marks: Mark[] = [];
-  const add = (kind: Mark["kind"], step: number, text: string, attempt?: number) => {
+  const add = (kind: Mark["kind"], step: number, text: string, more: Pick<Mark, "attempt" | "alert"> = {}) => {
     const x = placed(step, axis, clock, origin);
-    if (x !== null) marks.push({ kind, x, step, text, ...(attempt === undefined ? {} : { attempt }) });
+    if (x !== null) marks.push({ kind, x, step, text, ...more });
   };
-  for (const { attempt, from_step } of known.attempts) if (attempt > 1) add("resume", from_step, "", attempt);
-  for (const { level, step, time, text } of known.notices) {
+  for (const { attempt, from_step } of known.attempts) if (attempt > 1) add("resume", from_step, "", { attempt });
+  for (const { level, step, time, text, alert } of known.notices) {
     const at = step ?? stepAt(time, clock);
     // What was said before the first step is of the run as a whole: its details tell it, no moment of a curve.
-    if (level !== "info" && at > 0) add(level === "error" ? "error" : "notice", at, text);
+    if (level !== "info" && at > 0) add(level === "error" ? "error" : "notice", at, text, alert ? { alert } : {});
   }
   if (known.best !== null) add("best", known.best, "");
   return marks;

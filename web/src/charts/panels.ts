@@ -12,7 +12,7 @@ export interface Panel {
 const MAIN = ["loss", "top1"];
 const MORE = ["lr", "grad_norm", "images_per_s"];
 const SPLITS = ["train", "val", "test"];
-const PERCENT = new Set(["top1", "top5"]);
+const PERCENT = new Set(["top1", "top5", "data_wait"]);
 
 /** A chart a metric, its splits together. The two that say how well it goes come first, then how the training runs. */
 export function panelsOf(keys: string[]): Panel[] {
