@@ -159,10 +159,12 @@ def _train(
     started: Callable[[Run], None],
     checkpoint: str | None,
 ) -> Run:
+    from vitscope.data.sources.kept import LARGE
     from vitscope.training.checkpoint import Checkpoints
     from vitscope.training.loop import fit
     from vitscope.workflows.assemble import assemble, snapshots_of
     from vitscope.workflows.observe import Guests, watchers
+    from vitscope.workflows.verify import Verification
 
     run, folder = Run(run_id, workspace), workspace.run_folder(run_id)
     checkpoints = Checkpoints(folder / "checkpoints", plan.config.checkpoint.keep)
@@ -183,6 +185,10 @@ def _train(
             closing.callback(training.close)
             progress = training.trained.progress
             bus.add(snapshots_of(training, plan, folder))
+            if len(plan.manifest) >= LARGE:
+                verification = Verification(plan.manifest, bus.warn)
+                closing.callback(verification.close)
+                bus.add([verification])
             started(run)
             for text in (*plan.notices, *repeated):
                 bus(Notice(text, "warning", progress.step))
