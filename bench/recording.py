@@ -2,7 +2,7 @@
 
     python bench/recording.py [--points 1000000] [--steps 1000] [--rounds 5] [--database URL] [--quick]
 
-The share is of a step of 10 ms in which 20 numbers are told; the slowdown, that of fixed work beside the writer's thread.
+The share is of a step of 10 ms that tells 20 numbers; the slowdown, that of fixed work beside the writer's thread.
 """
 
 from __future__ import annotations

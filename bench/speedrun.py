@@ -74,9 +74,15 @@ def measure(name: str, work: Work, given: Any) -> None:
         for peer in given.peers:
             chosen[f"{peer}, {settings}"] = (sides.PEERS[peer], replace(work, settings=settings))
     curves: dict[str, dict[int, Curve]] = {side: {} for side in chosen}
+    failures: list[str] = []
     for seed in given.seeds:
         for side, (script, one) in chosen.items():
-            found = sides.run(script, replace(one, seed=seed))
+            try:
+                found = sides.run(script, replace(one, seed=seed))
+            except sides.SideFailed as error:  # hours of the others are not lost for it
+                failures.append(f"{side}, seed {seed}: {error}")
+                print(f"  {name}, seed {seed}: {failures[-1]}", flush=True)
+                continue
             curves[side][seed] = found["curve"]
             final = found["curve"][-1] if found["curve"] else (found["seconds"], float("nan"))
             print(f"  {name}, seed {seed}: {side}: {100 * final[1]:.1f} % after {final[0]:.0f} s", flush=True)
@@ -87,12 +93,13 @@ def measure(name: str, work: Work, given: Any) -> None:
         ]
         for threshold in given.thresholds:
             times = [reached(curve, threshold) for curve in by_seed.values()]
-            if all(time is not None for time in times):
+            if len(times) == len(given.seeds) and all(time is not None for time in times):
                 rows[f"{side}: seconds to {100 * threshold:g} %"] = [time for time in times if time is not None]
     write(
         f"speedrun-{Path(name).name}", rows, "seconds since the process began, % of the test split, over "
         f"{len(given.seeds)} seeds (a threshold that one of them missed is left out)",
-        work=work.__dict__, seeds=given.seeds, thresholds=given.thresholds, curves=curves, is_quick=given.quick,
+        work=work.__dict__, seeds=given.seeds, thresholds=given.thresholds, curves=curves,
+        failures=failures, is_quick=given.quick,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from peers.setup import python as peers_python
-from peers.work import Work
+from peers.work import MARK, Work
 
 BENCH = Path(__file__).parents[1]
 OURS, BARE = Path(__file__).with_name("ours.py"), Path(__file__).with_name("bare.py")
@@ -25,8 +25,12 @@ PEERS: Mapping[str, Path] = {
 }
 
 
+class SideFailed(Exception):
+    """A side ended without an answer."""
+
+
 def run(script: Path, work: Work) -> dict[str, Any]:
-    """What the side printed: the last JSON object, with those before it. Raises `SystemExit` with its last words."""
+    """What the side answered. Raises `SideFailed` with its last words."""
     is_peer = script in PEERS.values()
     python = peers_python() if is_peer else Path(sys.executable)
     surroundings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -40,10 +44,10 @@ def run(script: Path, work: Work) -> dict[str, Any]:
         done = subprocess.run(command, capture_output=True, text=True, cwd=scratch, env=surroundings, check=False)
     found: dict[str, Any] = {}
     for line in done.stdout.splitlines():
-        if line.startswith("{") and line.endswith("}"):
-            found |= json.loads(line)
+        if line.startswith(MARK):
+            found |= json.loads(line.removeprefix(MARK))
     if done.returncode or "seconds" not in found:
-        raise SystemExit(f"{script.name} failed:\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}")
+        raise SideFailed(f"{script.name} failed:\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}")
     return found
 
 

@@ -6,7 +6,7 @@ No data, no schedule, no recording, no augmentation: the speed that a trainer co
 from __future__ import annotations
 
 import torch
-from peers.work import Clock, Work, model
+from peers.work import MARK, Clock, Work, model
 from torch.utils.flop_counter import FlopCounterMode
 
 from vitscope.config import build, parse_assignments
@@ -34,7 +34,7 @@ def main() -> None:
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=choices.precision == "bf16")
     with FlopCounterMode(display=False) as counter:
         torch.nn.functional.cross_entropy(net(images[:2]), labels[:2]).backward()
-    print(f'{{"flops_an_image": {counter.get_total_flops() / 2}}}')
+    print(f'{MARK}{{"flops_an_image": {counter.get_total_flops() / 2}}}')
     forward = compiled(net, choices.compiler) if choices.compile else net
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.05)
     while True:  # the clock ends it
