@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup web demo test test-web test-long check bench docs screenshots clean
+.PHONY: help setup web demo test test-web test-long check bench bench-quick bench-peers docs screenshots clean
 
 BIN := .venv/bin
 # Options for pip while setting up, e.g. PIP_ARGS="--index-url https://… " to take a CPU-only torch.
@@ -13,6 +13,7 @@ ARGS ?=
 PYTEST_ARGS ?=
 # Two processes with one thread each fill two cores.
 JOBS ?= 2
+BENCHES := startup recording indexing dashboard overhead throughput speedrun
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,8 +46,15 @@ check: .venv/.ready ## lint, types, imports between rooms
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 	@$(BIN)/lint-imports --no-cache | tail -n 4
 
-bench: .venv/.ready ## run the benchmarks; tables on the terminal, JSON in bench/results/
-	@for script in bench/*.py; do $(BIN)/python $$script; done
+bench: web bench-peers ## run the benchmarks, hours; tables on the terminal, JSON in bench/results/ (bench/README.md)
+	@for name in $(BENCHES); do $(BIN)/python bench/$$name.py $(ARGS); done
+
+bench-quick: ## a short form of each benchmark: shows that they run; no figures to keep
+	@$(MAKE) --no-print-directory bench ARGS=--quick
+
+bench-peers: .venv/.ready ## make the environment of the peers that the benchmarks compare with, in .venv-peers (6 GB)
+	@bash scripts/browser.sh
+	@$(BIN)/python bench/peers/setup.py -- $(PIP_ARGS)
 
 docs: .venv/.ready ## write the reference page of the options anew
 	@$(BIN)/python scripts/options_page.py
@@ -56,6 +64,6 @@ screenshots: web ## take the pictures of every page in docs/ anew (both themes, 
 	@$(BIN)/python scripts/screenshots.py
 
 clean: ## remove the environment, caches and builds
-	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache bench/results \
+	rm -rf .venv .venv-peers build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache bench/results \
 		web/node_modules src/vitscope/dashboard/static
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

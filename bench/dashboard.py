@@ -1,41 +1,31 @@
 """The dashboard's delays: from a recorded number to the screen, a million points read, a thousand runs listed.
 
-    python bench/dashboard.py [--seconds 60] [--every-ms 50] [--points 1000000] [--runs 1000]
+    python bench/dashboard.py [--seconds 60] [--every-ms 50] [--points 1000000] [--runs 1000] [--quick]
 
 Steps are told to the recorder as training tells them, to a real server with a real browser (Chromium) before it. The
 page notes when its head first shows each of them; the difference of both clocks, which are one machine's, is the delay.
-Then the server is asked for a long run's curves and for the list of many runs. Prints a table and writes
-`bench/results/dashboard.json`. It asserts nothing about time: machines differ.
+Then the server is asked for a long run's curves and for the list of many runs.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import re
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
+from measuring import arguments, write
 from playwright.sync_api import sync_playwright
+from sides.page import serving
 
-from vitscope import __version__
 from vitscope.events import Metric, MetricsLogged, RunStarted, StepRecord, StepsDone
-from vitscope.machine import probe
 from vitscope.metrics.recorder import Recorder
 from vitscope.storage import runs
 from vitscope.storage.workspace import Workspace
 
-RESULTS = Path(__file__).parent / "results"
 SERIES = 10  # of the long run
 READS = 20
 PATIENCE_MS = 60_000
@@ -51,41 +41,20 @@ WATCH = """() => {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--every-ms", type=float, default=50)
     parser.add_argument("--points", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=1_000)
     given = parser.parse_args()
-    load = os.getloadavg()[0]
+    if given.quick:
+        given.seconds, given.points, given.runs = 5, 50_000, 50
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         delays = event_to_screen(place, int(given.seconds * 1000 / given.every_ms), given.every_ms / 1000)
-        reads = answers(place, given.points, given.runs)
-    figures = {"event to screen": delays} | reads
-    print(f"{'':34} {'number':>7} {'median':>9} {'p95':>9} {'largest':>9}  ms")
-    for name, values in figures.items():
-        p95 = statistics.quantiles(values, n=20)[-1] if len(values) > 1 else values[0]
-        print(f"{name:34} {len(values):7} {statistics.median(values):9.1f} {p95:9.1f} {max(values):9.1f}")
-    RESULTS.mkdir(exist_ok=True)
-    about = {"vitscope": __version__, "when": datetime.now(UTC).isoformat(timespec="seconds")}
-    about |= {"machine": probe().kind, "load": load}
-    (RESULTS / "dashboard.json").write_text(json.dumps({**about, "ms": figures}, indent=1) + "\n")
-
-
-@contextmanager
-def serving(workspace: Workspace) -> Iterator[str]:
-    """The address of a dashboard in a process of its own, its token in it."""
-    command = [sys.executable, "-m", "vitscope", "--workspace", str(workspace.root), "ui", "--no-browser"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        while not (address := re.search(r"http://\S+", line := server.stdout.readline())):
-            assert line, "the dashboard has ended"
-        yield address[0]
-    finally:
-        server.terminate()
-        server.wait(20)
+        figures = {"event to screen": delays} | answers(place, given.points, given.runs)
+    figures["event to screen, p95"] = [statistics.quantiles(delays, n=20)[-1]]
+    write("dashboard", figures, "ms", is_quick=given.quick)
 
 
 def event_to_screen(place: Path, steps: int, every_s: float) -> list[float]:
@@ -93,7 +62,7 @@ def event_to_screen(place: Path, steps: int, every_s: float) -> list[float]:
     workspace = Workspace(place / "watched")
     run = runs.create_run(workspace.database, name="watched", source="digits", model="vit", total_steps=steps)
     told: dict[int, float] = {}
-    with workspace.lock_run(run.id), serving(workspace) as address, sync_playwright() as playwright:
+    with workspace.lock_run(run.id), serving(workspace.root) as address, sync_playwright() as playwright:
         recorder = Recorder(workspace.database, run.id, runs.begin_attempt(workspace.database, run.id, 0), print)
         recorder(RunStarted(0, steps, 10, max(1, steps // 10)))
 
@@ -143,7 +112,7 @@ def answers(place: Path, points: int, number: int) -> dict[str, list[float]]:
         metrics = tuple(Metric("train", f"metric_{i}", step + i / 7) for i in range(SERIES))
         recorder(MetricsLogged(step, step / 1000, metrics))
     recorder.close()
-    with serving(workspace) as address:
+    with serving(workspace.root) as address:
         base, token = address.split("/?token=")
 
         def ms(path: str) -> float:

@@ -1,21 +1,18 @@
 """What recording costs: the training thread's share of a step, and a million points written and read back whole.
 
-    python bench/recording.py [--points 1000000] [--steps 1000] [--database URL]
+    python bench/recording.py [--points 1000000] [--steps 1000] [--rounds 5] [--database URL] [--quick]
 
-Prints a table and writes `bench/results/recording.json`. It asserts nothing about time: machines differ.
+The share is of a step of 10 ms that tells 20 numbers; the slowdown, that of fixed work beside the writer's thread.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+
+from measuring import arguments, write
 
 from vitscope import events
 from vitscope.metrics import query
@@ -27,7 +24,6 @@ from vitscope.storage.workspace import Workspace
 
 SCALARS = 20  # numbers a step
 STEP_S = 0.010  # a quick training step
-RESULTS = Path(__file__).parent / "results"
 
 
 def told_at(step: int) -> events.MetricsLogged:
@@ -105,31 +101,30 @@ def million(database: Database, points: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--points", type=int, default=1_000_000)
     parser.add_argument("--steps", type=int, default=1_000)
+    parser.add_argument("--rounds", type=int, default=5, help="of the million points")
     parser.add_argument("--database", help="URL; else SQLite in a temporary folder")
-    args = parser.parse_args()
-    results: dict[str, Any] = {"machine": {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()}}
+    given = parser.parse_args()
+    if given.quick:
+        given.points, given.steps, given.rounds = 100_000, 100, 1
+    rows: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        workspace = Workspace(folder, args.database)
+        workspace = Workspace(folder, given.database)
         database = workspace.database
         _, recorder = new_recorder(database)
-        results["recorder"] = cost(recorder, args.steps)
-        recorder.close()
         mirror = TensorBoardMirror(Path(folder) / "tensorboard", 0)
-        results["tensorboard"] = cost(mirror, args.steps)
-        mirror.close()
-        results["million"] = {"points": args.points, **million(database, args.points)}
+        for name, observer in {"recorder": recorder, "TensorBoard": mirror}.items():
+            rows |= {f"{name}: {what}": [value] for what, value in cost(observer, given.steps).items()}
+            observer.close()
+        for _ in range(given.rounds):
+            for what, value in million(database, given.points).items():
+                rows.setdefault(f"{given.points:,} points: {what}", []).append(value)
         database.close()
-        if args.database is None:
-            results["million"]["file_mb"] = sum(f.stat().st_size for f in Path(folder).glob("vitscope.db*")) / 1e6
-    for group in ("recorder", "tensorboard", "million"):
-        print(group)
-        for name, value in results[group].items():
-            print(f"  {name:24} {value:12,.2f}")
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "recording.json").write_text(json.dumps(results, indent=2) + "\n")
+        if given.database is None:
+            rows["file_mb"] = [sum(f.stat().st_size for f in Path(folder).glob("vitscope.db*")) / 1e6]
+    write("recording", rows, "as each row says", points=given.points, steps=given.steps, is_quick=given.quick)
 
 
 if __name__ == "__main__":

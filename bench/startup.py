@@ -1,41 +1,41 @@
-"""How long `vitscope --help` and `vitscope runs list` take, whole processes, alternated. Asserts nothing."""
+"""How long `vitscope --help` and `vitscope runs list` take, whole processes, alternated.
+
+python bench/startup.py [--rounds 7] [--quick]
+"""
 
 from __future__ import annotations
 
-import json
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
+from collections.abc import Sequence
 
-from vitscope._version import __version__
-from vitscope.machine import probe
+from measuring import alternate, arguments, write
 
-ROUNDS = 7
 COMMANDS = {"--help": ["--help"], "runs list": ["runs", "list"], "bare interpreter": None}
 
 
 def main() -> None:
-    seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    parser = arguments(__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as workspace:
-        for _ in range(ROUNDS + 1):  # the first warms the disk cache and is left out
-            for name, words in COMMANDS.items():
-                command = [sys.executable, "-c", "pass"]
-                if words is not None:
-                    command = [sys.executable, "-m", "vitscope", "--workspace", workspace, *words]
-                started = time.perf_counter()
-                subprocess.run(command, capture_output=True, check=True)
-                seconds[name].append(time.perf_counter() - started)
-    rows = {name: values[1:] for name, values in seconds.items()}
-    for name, values in rows.items():
-        print(f"{name:18} median {statistics.median(values):.3f} s  ({min(values):.3f} to {max(values):.3f})")
-    results = Path(__file__).parent / "results"
-    results.mkdir(exist_ok=True)
-    about = {"vitscope": __version__, "python": platform.python_version(), "machine": probe().kind}
-    (results / "startup.json").write_text(json.dumps({**about, "seconds": rows}, indent=2) + "\n")
+        sides = {name: lambda words=words: seconds(workspace, words) for name, words in COMMANDS.items()}
+        for side in sides.values():  # warms the disk's cache
+            side()
+        found = alternate(sides, 2 if given.quick else given.rounds)
+    write("startup", found, "s", is_quick=given.quick)
+
+
+def seconds(workspace: str, words: Sequence[str] | None) -> float:
+    """Of a whole process: `vitscope` with these words, or a bare interpreter."""
+    command = [sys.executable, "-c", "pass"]
+    if words is not None:
+        command = [sys.executable, "-m", "vitscope", "--workspace", workspace, *words]
+    began = time.perf_counter()
+    subprocess.run(command, capture_output=True, check=True)
+    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

@@ -160,6 +160,7 @@ def test_show_as_json(workspace: Workspace):
     assert list(attempt) == ["attempt", "from_step", "status", "started_at", "ended_at", "host", "pid"]
     assert (attempt["attempt"], attempt["from_step"], attempt["status"]) == (1, 0, "interrupted")
     assert {(m["split"], m["name"]): m["value"] for m in shown["metrics"]} == {
+        ("", "data_wait"): 0.0,
         ("", "grad_norm"): "Infinity",
         ("", "images_per_s"): 300.0,
         ("", "lr"): 0.125,

@@ -19,9 +19,7 @@ Row = tuple[str, str, int]  # class, split, bytes
 
 
 def manifest_of(rows: list[Row], classes: list[str] | None = None) -> Manifest:
-    records = [
-        Record(Path(f"/{i}.png"), f"{i:05d}.png", name, split, size, 0) for i, (name, split, size) in enumerate(rows)
-    ]
+    records = [Record(f"/{i}.png", f"{i:05d}.png", name, split, size, 0) for i, (name, split, size) in enumerate(rows)]
     return Manifest.from_records(records, classes or sorted({name for name, _, _ in rows}), "made")
 
 

@@ -128,13 +128,14 @@ def test_pictures_and_masks_are_files_by_class(workspace: Workspace) -> None:
     folder = workspace.datasets_folder / "shapes" / "32-3"
     assert sorted(path.name for path in folder.iterdir()) == ["images", "masks"]
     for record in scan.records:
-        number = int(record.path.stem)
+        path = Path(record.path)
+        number = int(path.stem)
         one = scene.scene(3, number, 32)
-        assert record.class_name == record.path.parent.name == one.class_name
-        with Image.open(record.path) as picture:
+        assert record.class_name == path.parent.name == one.class_name
+        with Image.open(path) as picture:
             assert picture.mode == "RGB" and (np.asarray(picture) == one.pixels).all()
-        mask = mask_of(record.path)
-        assert mask is not None and mask == folder / "masks" / one.class_name / record.path.name
+        mask = mask_of(path)
+        assert mask is not None and mask == folder / "masks" / one.class_name / path.name
         with Image.open(mask) as picture:
             assert picture.mode == "L" and (np.asarray(picture) == one.mask).all()
     assert read("shapes:count=20,size=32,seed=3", workspace).manifest.classes == CLASSES

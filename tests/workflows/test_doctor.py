@@ -193,7 +193,7 @@ def test_the_disk_must_hold_three_times_the_largest_data_set(
     tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, size in (("small", 10**6), ("large", 2 * 10**9)):
-        records = [Record(tmp_path / f"{i}.png", f"{i}.png", "a", "", size, 0) for i in range(2)]
+        records = [Record(str(tmp_path / f"{i}.png"), f"{i}.png", "a", "", size, 0) for i in range(2)]
         manifest = Manifest.from_records(records, ["a"], name)
         file = workspace.datasets_folder / f"{name}.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)

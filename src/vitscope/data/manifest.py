@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -24,6 +25,7 @@ from vitscope.errors import RequestError
 from vitscope.storage.artifacts import flush
 
 SPLITS = ("train", "val", "test")
+compute: Any = pc  # most of its functions are made as it is imported, unknown to a type checker
 
 SCHEMA = pa.schema(
     [
@@ -45,7 +47,7 @@ SCHEMA = pa.schema(
 class Record(NamedTuple):
     """One picture as a source finds it. `split` is "" where the source gives none."""
 
-    path: Path
+    path: str
     locator: str
     class_name: str
     split: str
@@ -69,33 +71,36 @@ def sample_id(source: str, split: str, locator: str) -> str:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The samples of a data set and its class names (label i is `classes[i]`). `source` is the set's short name."""
+    """The samples of a data set and its class names (label i is `classes[i]`). `source` is the set's short name.
+
+    `kept`: the files of kept indexes that it was read from (`sources/kept.py`).
+    """
 
     table: pa.Table
     classes: tuple[str, ...]
     source: str
+    kept: tuple[Path, ...] = ()
 
     @classmethod
     def from_records(cls, records: Iterable[Record], classes: Iterable[str], source: str) -> Manifest:
         """Rows sorted by locator; `classes` gives the order of the labels and must name every record's class."""
         names = tuple(classes)
         label_of = {name: label for label, name in enumerate(names)}
-        rows = sorted(records, key=lambda r: (r.split, r.locator))
-        empty: list[None] = [None] * len(rows)
-        table = pa.table(
+        rows = sorted(records, key=itemgetter(Record._fields.index("split"), Record._fields.index("locator")))
+        columns = dict(zip(Record._fields, zip(*rows, strict=True), strict=True)) if rows else {}
+        known = (
             {
-                "sample_id": [sample_id(source, r.split, r.locator) for r in rows],
-                "path": [str(r.path) for r in rows],
-                "label": [label_of[r.class_name] for r in rows],
-                "group": [r.group for r in rows],
-                "split": [r.split for r in rows],
-                "size_bytes": [r.size_bytes for r in rows],
-                "mtime_ns": [r.mtime_ns for r in rows],
-                "width": empty,
-                "height": empty,
-                "content_hash": empty,
-                "problem": empty,
-            },
+                "sample_id": [
+                    sample_id(source, *place) for place in zip(columns["split"], columns["locator"], strict=True)
+                ],
+                "label": [label_of[name] for name in columns["class_name"]],
+                **{name: columns[name] for name in ("path", "group", "split", "size_bytes", "mtime_ns")},
+            }
+            if rows
+            else {}
+        )
+        table = pa.table(
+            [pa.array(known[f.name], f.type) if f.name in known else pa.nulls(len(rows), f.type) for f in SCHEMA],
             schema=SCHEMA,
         )
         return cls(table, names, source)
@@ -115,27 +120,32 @@ class Manifest:
         keep = (pc.field("split") == split) & pc.field("problem").is_null()
         return replace(self, table=self.table.filter(keep).combine_chunks())
 
-    def with_column(self, name: str, values: list | pa.Array) -> Manifest:
+    def rows(self, start: int, number: int) -> Manifest:
+        """So many rows from `start` on, fewer at the end."""
+        return replace(self, table=self.table.slice(start, number))
+
+    def with_column(self, name: str, values: Sequence[Any] | pa.Array | pa.ChunkedArray) -> Manifest:
         """The same manifest with one column replaced."""
         index = SCHEMA.get_field_index(name)
-        return replace(
-            self, table=self.table.set_column(index, SCHEMA.field(index), pa.array(values, SCHEMA.field(index).type))
-        )
+        column = values if isinstance(values, pa.ChunkedArray) else pa.array(values, SCHEMA.field(index).type)
+        return replace(self, table=self.table.set_column(index, SCHEMA.field(index), column))
 
     def counts(self, split: str | None = None) -> dict[str, int]:
         """Samples a class, in the order of the labels; of one split or of all."""
         rows = self.table if split is None else self.of_split(split).table
-        found = Counter(rows["label"].to_pylist())
-        return {name: found.get(label, 0) for label, name in enumerate(self.classes)}
+        found = np.bincount(rows["label"].to_numpy(), minlength=len(self.classes))
+        return {name: int(found[label]) for label, name in enumerate(self.classes)}
 
     @cached_property
     def fingerprint(self) -> str:
         """Hash of every sample's id, size and modification time and of the class names: changes when the data do."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update("\0".join(self.classes).encode())
-        ids, sizes, times = (self.table[c].to_pylist() for c in ("sample_id", "size_bytes", "mtime_ns"))
-        for row in sorted(zip(ids, sizes, times, strict=True)):
-            digest.update(f"{row[0]} {row[1]} {row[2]}\n".encode())
+        columns = ("sample_id", "size_bytes", "mtime_ns")
+        rows = self.table.select(columns).sort_by([(name, "ascending") for name in columns])
+        texts = [rows[name].cast(pa.large_string()) for name in columns]
+        for chunk in compute.binary_join_element_wise(*texts, pa.scalar(" ", pa.large_string())).chunks:
+            digest.update("\n".join([*chunk.to_pylist(), ""]).encode())
         return digest.hexdigest()
 
     def changed(self) -> list[str]:
@@ -145,7 +155,7 @@ class Manifest:
             *(self.table[c].to_pylist() for c in ("path", "size_bytes", "mtime_ns")), strict=True
         ):
             try:
-                now = Path(path).stat()
+                now = os.stat(path)  # noqa: PTH116 (a Path costs three times what the question itself does)
             except OSError:
                 found.append(path)
                 continue
@@ -153,13 +163,18 @@ class Manifest:
                 found.append(path)
         return found
 
-    def save(self, file: Path, within: Path | None = None) -> None:
-        """Write Parquet, atomically. Paths below `within` are kept relative to `file`, so that the whole may move."""
-        paths = self.table["path"].to_pylist()
+    def save(self, file: Path, within: Path | None = None, beside: Mapping[str, str] | None = None) -> None:
+        """Write Parquet, atomically. Paths below `within` are kept relative to `file`, so that the whole may move.
+
+        `beside` is written with it, and read by `texts_beside`.
+        """
+        paths = self.table["path"]
         if within is not None:
-            inside = str(within.resolve()) + os.sep
-            paths = [os.path.relpath(p, file.parent.resolve()) if p.startswith(inside) else p for p in paths]
-        described = {"vitscope.classes": json.dumps(self.classes), "vitscope.source": self.source}
+            inside, way = str(within.resolve()) + os.sep, os.path.relpath(within.resolve(), file.parent.resolve())
+            rest = compute.utf8_slice_codeunits(paths, len(inside))
+            below = compute.binary_join_element_wise(way, rest, os.sep)
+            paths = compute.if_else(compute.starts_with(paths, inside), below, paths)
+        described = {**(beside or {}), "vitscope.classes": json.dumps(self.classes), "vitscope.source": self.source}
         table = self.with_column("path", paths).table.replace_schema_metadata(described)
         temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
         try:
@@ -182,6 +197,17 @@ class Manifest:
             raise RequestError(f"{file}: no such manifest.") from None
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             raise RequestError(f"{file}: not a manifest of this program ({error}).") from None
-        base = file.parent.resolve()
-        paths = [os.path.normpath(base / p) for p in table["path"].to_pylist()]  # an absolute path stays as it is
-        return cls(table, classes, source).with_column("path", paths)
+        return cls(table, classes, source).with_column("path", _absolute(table["path"], file.parent.resolve()))
+
+
+def texts_beside(file: Path) -> dict[str, str]:
+    """What `Manifest.save` wrote beside a manifest. Raises OSError or `pa.ArrowException` where there is none."""
+    return {name.decode(): text.decode() for name, text in (pq.read_schema(file).metadata or {}).items()}
+
+
+def _absolute(paths: pa.ChunkedArray, base: Path) -> pa.ChunkedArray | list[str]:
+    """Paths that are relative lead on from `base`; a million that are not cost nothing."""
+    is_absolute = compute.match_substring_regex(paths, r"^([A-Za-z]:|[\\/])" if os.name == "nt" else "^/")
+    if compute.all(is_absolute).as_py():
+        return paths
+    return [os.path.normpath(base / path) for path in paths.to_pylist()]

@@ -29,15 +29,40 @@ def assign(manifest: Manifest, val_fraction: float, test_fraction: float, seed: 
     splits: list[str] = manifest.table["split"].to_pylist()
     given = {split for split, use in zip(splits, usable, strict=True) if use} - {"", "train"}
     pool = [i for i, split in enumerate(splits) if usable[i] and split in ("", "train")]
-    units = _units(manifest, pool, seed)
     for i in pool:
         splits[i] = "train"
-    if not given:
-        units = _hold_out(units, test_fraction, "test", splits)
-    if "val" not in given:
-        _hold_out(units, val_fraction, "val", splits)
+    shares = [] if given else [("test", test_fraction)]
+    shares += [] if "val" in given else [("val", val_fraction)]
+    if manifest.table["group"].null_count == len(manifest):
+        labels = manifest.table["label"].to_pylist()
+        rows = _ranked(manifest, pool, seed)
+        for split, fraction in shares:
+            rows = _hold_out_alone(rows, labels, fraction, split, splits)
+    else:
+        units = _units(manifest, pool, seed)
+        for split, fraction in shares:
+            units = _hold_out(units, fraction, split, splits)
     found = Counter(split for split, use in zip(splits, usable, strict=True) if use)
     return manifest.with_column("split", splits), _sentence(given, found, val_fraction, test_fraction, seed)
+
+
+def _ranked(manifest: Manifest, rows: list[int], seed: int) -> list[int]:
+    """Those of `rows`, which are in no group, in the order of their hash."""
+    ids = manifest.table["sample_id"].to_pylist()
+    return [i for _, _, i in sorted((_rank(seed, "sample", ids[i]), ids[i], i) for i in rows)]
+
+
+def _hold_out_alone(rows: list[int], labels: list[int], fraction: float, split: str, splits: list[str]) -> list[int]:
+    """`_hold_out` for samples that are in no group: the first of each class go, exactly its target."""
+    missing = _targets(Counter(labels[i] for i in rows), fraction)
+    kept = []
+    for i in rows:
+        if missing[labels[i]] > 0:
+            missing[labels[i]] -= 1
+            splits[i] = split
+        else:
+            kept.append(i)
+    return kept
 
 
 class _Unit:
@@ -67,7 +92,7 @@ def _hold_out(units: list[_Unit], fraction: float, split: str, splits: list[str]
     """Move units to `split` until each class comes as close to its share as it can; returns those that remain.
 
     A unit is taken when that brings the counts nearer to their targets, summed over the classes, and leaves each of
-    its classes a training image. For single samples that takes the first of each class, exactly its target.
+    its classes a training image.
     """
     remaining: _Counts = Counter()
     for unit in units:

@@ -18,12 +18,16 @@ from vitscope.data import checks, split
 from vitscope.data.manifest import SPLITS, Manifest, sample_id
 from vitscope.data.sources import SOURCES, ImportedSource, imported, open_source
 from vitscope.data.sources.folder import FolderSource
+from vitscope.data.sources.kept import index
 from vitscope.errors import RequestError, closest
 from vitscope.text import count, shown, some
 
 if TYPE_CHECKING:
     from vitscope.storage.datasets import DatasetRow
     from vitscope.storage.workspace import Workspace
+
+
+INDEXES = "indexes"  # in the workspace's cache
 
 
 class Prepared(NamedTuple):
@@ -46,10 +50,11 @@ def prepare(data: DataConfig, workspace: Workspace) -> Prepared:
         raise RequestError(
             "No data given. Name a folder with one folder a class, 'digits', 'shapes', or an imported data set."
         )
-    main, notices = read(data.source, workspace)
+    place = workspace.cache_folder / INDEXES if workspace.root.is_dir() else None
+    main, notices = read(data.source, workspace, place)
     for name, text in (("val", data.val), ("test", data.test)):
         if text is not None:
-            part, told = read_split(text, name, main.classes, workspace, option=f"--{name}")
+            part, told = read_split(text, name, main.classes, workspace, f"--{name}", place)
             others = replace(main, table=main.table.filter(pc.field("split") != name))
             if number := len(main) - len(others):
                 told.append(f"--{name} takes the place of the {count(number, f'{name} image')} of '{main.source}'.")
@@ -60,11 +65,16 @@ def prepare(data: DataConfig, workspace: Workspace) -> Prepared:
     return Prepared(main, [*notices, *told, sentence])
 
 
-def read(text: str, workspace: Workspace) -> Prepared:
-    """The manifest of any source as it is, neither checked nor split. Raises `RequestError`."""
+def read(text: str, workspace: Workspace, place: Path | None = None) -> Prepared:
+    """The manifest of any source as it is, neither checked nor split. Raises `RequestError`.
+
+    With `place` the index of a large folder is kept there, and taken from there; without it every file is looked at.
+    """
     source = open_source(text, workspace)
     if isinstance(source, ImportedSource):
-        manifest, notices = source.current()
+        manifest, notices = source.current(place)
+    elif isinstance(source, FolderSource):
+        manifest, notices = index(source, place)
     else:
         records, classes, notices = source.scan()
         manifest = Manifest.from_records(records, classes, source.name)
@@ -73,13 +83,20 @@ def read(text: str, workspace: Workspace) -> Prepared:
     return Prepared(manifest, notices)
 
 
-def read_split(text: str, name: str, classes: Sequence[str], workspace: Workspace, option: str = "--data") -> Prepared:
+def read_split(
+    text: str,
+    name: str,
+    classes: Sequence[str],
+    workspace: Workspace,
+    option: str = "--data",
+    place: Path | None = None,
+) -> Prepared:
     """The samples of a source as the split `name`, with the labels of `classes` (a data set's or a model's) by name.
 
     A source with splits gives the one of that name, any other source all that it has. `option` is what errors call it.
     Raises `RequestError` for classes that `classes` does not hold.
     """
-    manifest, notices = read(text, workspace)
+    manifest, notices = read(text, workspace, place)
     splits = Counter(manifest.table["split"].to_pylist())
     if set(splits) != {""}:
         if name not in splits:
@@ -110,7 +127,8 @@ def _join(main: Manifest, part: Manifest, name: str, text: str) -> Manifest:
             f"({some(sorted(shared))}), so what is measured would mean nothing. Leave --{name} out to have a share "
             "held out, or give other images."
         )
-    return replace(main, table=pa.concat_tables([main.table, part.table]).combine_chunks())
+    table = pa.concat_tables([main.table, part.table]).combine_chunks()
+    return replace(main, table=table, kept=main.kept + part.kept)
 
 
 # ---------------------------------------------------------------------------------------------- import, list, show

@@ -20,6 +20,7 @@ from vitscope.data.manifest import Manifest
 from vitscope.data.pictures import Decoded
 from vitscope.data.policies import POLICIES
 from vitscope.data.sizes import some_sizes
+from vitscope.data.sources.kept import LARGE
 from vitscope.errors import RequestError, unknown
 from vitscope.machine import Choices, Machine, choose, probe
 from vitscope.models.create import Architecture, check_name, describe
@@ -156,7 +157,7 @@ def resolve(
         )
     if manifest_file is not None:
         manifest, notices = Manifest.load(manifest_file), []
-        if changed := manifest.changed():
+        if len(manifest) < LARGE and (changed := manifest.changed()):  # of more, `verify.py` tells while it trains
             notices.append(
                 f"{count(len(changed), 'picture')} of {len(manifest):,} changed or vanished since the run began "
                 f"({some(changed)}): what follows is not what it would have been."

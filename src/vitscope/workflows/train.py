@@ -169,10 +169,12 @@ def _train(
     checkpoint: str | None,
     since: float,
 ) -> Run:
+    from vitscope.data.sources.kept import LARGE
     from vitscope.training.checkpoint import Checkpoints
     from vitscope.training.loop import fit
     from vitscope.workflows.assemble import assemble, snapshots_of
     from vitscope.workflows.observe import Guests, alerts_of, watchers
+    from vitscope.workflows.verify import Verification
 
     run, folder = Run(run_id, workspace), workspace.run_folder(run_id)
     checkpoints = Checkpoints(folder / "checkpoints", plan.config.checkpoint.keep)
@@ -193,6 +195,10 @@ def _train(
             closing.callback(training.close)
             progress = training.trained.progress
             bus.add([*snapshots_of(training, plan, folder), alerts_of(training, plan, run)])
+            if len(plan.manifest) >= LARGE:
+                verification = Verification(plan.manifest, bus.warn)
+                closing.callback(verification.close)
+                bus.add([verification])
             started(run)
             for text in (*plan.notices, *repeated):
                 bus(Notice(text, "warning", progress.step))

@@ -51,6 +51,10 @@ class FolderSource:
         return str(self.root)
 
     def scan(self) -> Scan:
+        return self.walk().scan
+
+    def walk(self) -> Walked:
+        """`scan`, with the folders that were looked through. Raises as it does."""
         if not is_decodable(str(self.root)):
             raise RequestError(
                 f"{shown(self.root)}: the bytes of this path are not valid text: rename what is shown as \\x…."
@@ -72,11 +76,19 @@ class FolderSource:
                 classes.add(name)
                 skip = len(folder.path.rstrip("/")) + 1
                 for path, size, time in images_below(class_folder, base.above | {folder.identity}, left_out):
-                    records.append(Record(Path(path), path[skip:], name, split, size, time))
+                    records.append(Record(path, path[skip:], name, split, size, time))
         notices += left_out.notices()
         if not records:
             raise _no_images(self.root, notices)
-        return Scan(records, tuple(sorted(classes)), notices)
+        scan = Scan(records, tuple(sorted(classes)), notices)
+        return Walked(scan, left_out.folders if left_out.is_lasting else None)
+
+
+class Walked(NamedTuple):
+    """`folders`: each that was looked through; None where the same folders may hold other pictures another time."""
+
+    scan: Scan
+    folders: list[Folder] | None
 
 
 class _Base(NamedTuple):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from vitscope.data.manifest import Manifest
+from vitscope.data.sources.folder import FolderSource
+from vitscope.data.sources.kept import Indexed, index
 from vitscope.data.sources.scan import Scan, Source
 from vitscope.errors import RequestError
 from vitscope.text import count, shown, some
@@ -27,18 +30,23 @@ class ImportedSource:
         """What lies at the original source now, whatever was imported."""
         return self.original.scan()
 
-    def current(self) -> tuple[Manifest, list[str]]:
+    def current(self, place: Path | None = None) -> Indexed:
         """The imported samples with their files' present sizes and times, and what has changed since the import.
 
-        What a check found about a file that has changed is forgotten. Raises `RequestError` where files have vanished.
+        The index of a large folder is kept in `place`, and taken from there (`kept.py`). What a check found about a
+        file that has changed is forgotten. Raises `RequestError` where files have vanished.
         """
         again = f"vitscope data import {shlex.quote(self.original.location)} --name {self.name} --replace"
         who = f"Imported data set '{self.name}':"
         try:
-            records = self.original.scan().records
+            seen = self._seen(place)
         except RequestError as error:
             raise RequestError(f"{who} {error} Bring it back, or import again: {shown(again)}") from None
-        now = {str(r.path): (r.size_bytes, r.mtime_ns) for r in records}
+        state = ("path", "size_bytes", "mtime_ns")
+        if seen.manifest.table.select(state).equals(self.manifest.table.select(state)):
+            return Indexed(replace(self.manifest, kept=seen.manifest.kept), [])
+        columns = (seen.manifest.table[name].to_pylist() for name in state)
+        now = {path: (size, time) for path, size, time in zip(*columns, strict=True)}
         paths, sizes, times = (self.manifest.table[c].to_pylist() for c in ("path", "size_bytes", "mtime_ns"))
         if vanished := [path for path in paths if path not in now]:
             raise RequestError(
@@ -53,13 +61,21 @@ class ImportedSource:
             )
         changed = [now[p] != (size, time) for p, size, time in zip(paths, sizes, times, strict=True)]
         if not any(changed):
-            return self.manifest, notices
+            return Indexed(replace(self.manifest, kept=seen.manifest.kept), notices)
         examples = [path for path, has_changed in zip(paths, changed, strict=True) if has_changed]
         notices.append(
             f"{who} {count(len(examples), 'file')} {_have(examples)} changed since the import ({some(examples)}). They "
             "are used as they are now; what a check found about them is forgotten."
         )
-        return self._refreshed([now[p] for p in paths], changed), notices
+        refreshed = self._refreshed([now[p] for p in paths], changed)
+        return Indexed(replace(refreshed, kept=seen.manifest.kept), notices)
+
+    def _seen(self, place: Path | None) -> Indexed:
+        """What lies at the original source."""
+        if isinstance(self.original, FolderSource):
+            return index(self.original, place)
+        records, classes, notices = self.original.scan()
+        return Indexed(Manifest.from_records(records, classes, self.name), notices)
 
     def _refreshed(self, now: list[tuple[int, int]], changed: list[bool]) -> Manifest:
         manifest = self.manifest.with_column("size_bytes", [size for size, _ in now])

@@ -31,6 +31,7 @@ class Folder(NamedTuple):
     path: str
     name: str
     identity: Identity
+    mtime_ns: int  # changes when something is added to it, removed from it or renamed in it
 
 
 class Listing(NamedTuple):
@@ -42,13 +43,19 @@ class Listing(NamedTuple):
 
 @dataclass
 class LeftOut:
-    """What was met and is no part of the data set."""
+    """What was met and is no part of the data set: folders as such, and what is told of in `notices`."""
 
+    folders: list[Folder] = field(default_factory=list)  # whose images and folders were looked through
     others: Counter[str] = field(default_factory=Counter)  # by extension
     unopenable: dict[str, list[str]] = field(default_factory=dict)  # by extension: formats this Pillow does not know
     undecodable: list[str] = field(default_factory=list)
     dangling: list[str] = field(default_factory=list)
     loops: list[str] = field(default_factory=list)
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether the same would be left out as long as the folders stay as they are (not so a link's target)."""
+        return not (self.dangling or self.unopenable)
 
     def notices(self) -> list[str]:
         """A sentence for each kind of thing that was left out."""
@@ -82,17 +89,17 @@ def folder_at(path: str) -> Folder:
         found = Path(path).stat()
     except OSError as error:
         raise _unreadable(path, error) from None
-    return Folder(path, Path(path).name, (found.st_dev, found.st_ino))
+    return Folder(path, Path(path).name, (found.st_dev, found.st_ino), found.st_mtime_ns)
 
 
 def list_folder(folder: Folder, left_out: LeftOut) -> Listing:
     """What lies directly in `folder`; links are followed. Raises `RequestError` where it is not readable."""
     listing = Listing([], [])
+    left_out.folders.append(folder)
     try:
         with os.scandir(folder.path) as entries:
             for entry in entries:
-                if not is_ignored(entry.name):
-                    _add(entry, listing, left_out)
+                _add(entry, listing, left_out)
     except OSError as error:
         raise _unreadable(folder.path, error) from None
     listing.folders.sort()
@@ -132,9 +139,15 @@ def images_below(folder: Folder, above: frozenset[Identity], left_out: LeftOut) 
 
 
 def _add(entry: os.DirEntry[str], listing: Listing, left_out: LeftOut) -> None:
-    ending = extension(entry.name)
+    name = entry.name
+    ending = extension(name)
     try:
-        if not is_decodable(entry.name):
+        if ending in EXTENSIONS and name[0] != "." and name.isascii() and entry.is_file(follow_symlinks=False):
+            found = entry.stat(follow_symlinks=False)  # nearly all there is, so first
+            listing.images.append(File(entry.path, found.st_size, found.st_mtime_ns))
+        elif is_ignored(name):
+            pass
+        elif not is_decodable(name):
             left_out.undecodable.append(entry.path)
         elif entry.is_dir():
             listing.folders.append(folder_at(entry.path))

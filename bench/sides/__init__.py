@@ -1,0 +1,56 @@
+"""Runs a side: ViTScope, the bare step or a peer, each in a process and an environment of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from peers.setup import python as peers_python
+from peers.work import MARK, Work
+
+BENCH = Path(__file__).parents[1]
+OURS, BARE = Path(__file__).with_name("ours.py"), Path(__file__).with_name("bare.py")
+PEERS: Mapping[str, Path] = {
+    "Lightning": BENCH / "peers" / "with_lightning.py",
+    "HF Trainer": BENCH / "peers" / "with_hf_trainer.py",
+    "plain PyTorch": BENCH / "peers" / "plain.py",
+    "LightlyTrain": BENCH / "peers" / "with_lightly_train.py",
+}
+
+
+class SideFailed(Exception):
+    """A side ended without an answer."""
+
+
+def run(script: Path, work: Work) -> dict[str, Any]:
+    """What the side answered. Raises `SideFailed` with its last words."""
+    is_peer = script in PEERS.values()
+    python = peers_python() if is_peer else Path(sys.executable)
+    surroundings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    if not is_peer:
+        surroundings["PYTHONPATH"] = os.pathsep.join([str(BENCH), *filter(None, [os.environ.get("PYTHONPATH")])])
+    if not python.exists():
+        raise SystemExit(f"{python} is missing: make it with 'python bench/peers/setup.py'.")
+    with tempfile.TemporaryDirectory() as scratch:
+        told = json.dumps({**asdict(work), "scratch": scratch})
+        command = [python, script, told]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=scratch, env=surroundings, check=False)
+    found: dict[str, Any] = {}
+    for line in done.stdout.splitlines():
+        if line.startswith(MARK):
+            found |= json.loads(line.removeprefix(MARK))
+    if done.returncode or "seconds" not in found:
+        raise SideFailed(f"{script.name} failed:\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}")
+    return found
+
+
+def images_per_s(script: Path, work: Work) -> float:
+    """End to end."""
+    return float(run(script, work)["images_per_s"])
