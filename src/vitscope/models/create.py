@@ -16,6 +16,7 @@ from timm.models import get_pretrained_cfg, is_model, model_entrypoint
 import vitscope.models.stems  # noqa: F401  registers our own architectures with timm
 from vitscope.config import DataConfig, ModelConfig
 from vitscope.errors import RequestError, closest, unknown
+from vitscope.models.tokens import asks_for_tokens, check_pool, token_arguments
 from vitscope.preprocess import Preprocess
 
 # Family → how its names begin in timm.
@@ -47,6 +48,14 @@ FACTORY_ARGUMENTS = frozenset(
         "scriptable",
     }
 )
+
+# Arguments of a model that have an option of their own.
+OWN_OPTIONS = {
+    "img_size": "image_size",
+    "drop_path_rate": "drop_path",
+    "drop_rate": "dropout",
+    "patch_drop_rate": "patch_drop",
+}
 
 
 def family_of(name: str) -> str | None:
@@ -128,13 +137,15 @@ def describe(c: ModelConfig, d: DataConfig, num_classes: int) -> Architecture:
         given = local_config(c.name).get("model_args", {})
         own_kwargs = {k: v for k, v in given.items() if k not in FACTORY_ARGUMENTS} | own_kwargs
     check_arguments(name, c.kwargs)
-    for argument, option in {"img_size": "image_size", "drop_path_rate": "drop_path", "drop_rate": "dropout"}.items():
+    for argument, option in OWN_OPTIONS.items():
         if argument in c.kwargs:
             raise RequestError(f"model.kwargs.{argument}: use model.{option} instead.")
+    own_kwargs |= token_arguments(c, name, arguments_of(name) if asks_for_tokens(c) else ())
     if c.image_size is not None:
         own_kwargs["img_size"] = c.image_size
     with torch.device("meta"):
         module = create_model(name, num_classes=num_classes, **own_kwargs)
+    check_pool(c, name, module)
     published = (
         local_config(c.name).get("pretrained_cfg", {}) if c.name.startswith("local-dir:") else tagged_config(c.name)
     )

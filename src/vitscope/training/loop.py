@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from accelerate import Accelerator
 from safetensors import SafetensorError
-from torch.utils.data import DataLoader
 
 from vitscope.config import RunConfig
 from vitscope.data.batches import BatchAugment
@@ -36,6 +35,7 @@ from vitscope.events import (
 )
 from vitscope.training.cadence import Cadence
 from vitscope.training.checkpoint import Checkpoints, Trained
+from vitscope.training.features import FeatureLoader, classifier
 from vitscope.training.meter import StepMeter, memory_in_use_gb
 from vitscope.training.mixing import Mixing, soft_cross_entropy_sum
 from vitscope.training.schedule import lr_factor
@@ -52,13 +52,14 @@ class Training:
     trained: Trained
     forward: Callable[[torch.Tensor], torch.Tensor]  # the module itself or its compiled form
     accelerator: Accelerator
-    loader: TrainingLoader
-    evaluation: dict[str, DataLoader[Batch]]  # by split: val chooses the best, test is only reported
+    loader: TrainingLoader | FeatureLoader
+    evaluation: Mapping[str, Iterable[Batch]]  # by split: val chooses the best, test is only reported
     augment: BatchAugment
     mixing: Mixing
     checkpoints: Checkpoints
     emit: Observer
     stop_requested: Callable[[], bool] = field(default=lambda: False)
+    on_features: bool = False  # batches hold the head's inputs in place of pictures; `forward` is the head
 
     @property
     def total_steps(self) -> int:
@@ -119,15 +120,17 @@ class Measured(NamedTuple):
 
 def train_step(t: Training, batch: Batch) -> Measured:
     """One optimizer step on the effective batch, in `accumulation` parts whose summed gradient is the whole's."""
-    c, p, module, optimizer = t.config, t.trained.progress, t.trained.bundle.module, t.trained.optimizer
+    c, p, module, optimizer = t.config, t.trained.progress, t.trained.module, t.trained.optimizer
     device, count = t.accelerator.device, len(batch.labels)
     lr = c.optim.lr * lr_factor(p.step, t.total_steps, c.schedule)
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_scale", 1.0)  # runs begun before there were rates by layer have none
 
     module.train()
-    views = t.augment(batch.images.to(device, non_blocking=True), batch.samples, batch.repeats, p.epoch)
-    images = t.trained.bundle.preprocess.normalize(views)
+    images = batch.images.to(device, non_blocking=True)
+    if not t.on_features:
+        views = t.augment(images, batch.samples, batch.repeats, p.epoch)
+        images = t.trained.bundle.preprocess.normalize(views)
     images, targets = t.mixing(images, batch.labels.to(device), p.epoch, p.step_in_epoch)
     loss = torch.zeros((), device=device)
     correct = torch.zeros((), device=device)
@@ -178,8 +181,9 @@ def finish_epoch(t: Training) -> bool | None:
 
     None when a stop was requested meanwhile: the epoch is then evaluated after the resume.
     """
-    p, device = t.trained.progress, t.accelerator.device
-    module = t.trained.average.module if t.trained.average is not None else t.trained.bundle.module
+    p, device, module = t.trained.progress, t.accelerator.device, t.trained.evaluated()
+    if t.on_features:
+        module = cast(torch.nn.Module, classifier(module))
     images = max(1, p.images)
     metrics = [Metric("train", "epoch_loss", p.loss_sum / images), Metric("train", "top1", p.correct / images)]
     scores: dict[str, Scores] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -11,12 +11,15 @@ from accelerate.state import AcceleratorState
 
 from vitscope.data.augment import Augment
 from vitscope.data.batches import BatchAugment
-from vitscope.data.loader import TrainingLoader, TrainingViews, evaluation_loader
-from vitscope.events import Observer
+from vitscope.data.loader import Batch, TrainingLoader, TrainingViews, evaluation_loader, still_loader
+from vitscope.events import Notice, Observer
+from vitscope.models.adapters import adapted, linear_layers
 from vitscope.models.bundle import ModelBundle
 from vitscope.storage.workspace import Workspace
+from vitscope.text import count
 from vitscope.training.checkpoint import Checkpoints, Snapshot, Trained
 from vitscope.training.ema import MovingAverage
+from vitscope.training.features import FeatureLoader, classifier, of_batches, suffice
 from vitscope.training.loop import Training
 from vitscope.training.mixing import Mixing
 from vitscope.training.optim import create_optimizer, freeze
@@ -43,16 +46,21 @@ def assemble(
     device = torch.device(choices.device)
     AcceleratorState._reset_state(reset_partial_state=True)  # else a process could train in one precision only
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if choices.precision == "bf16" else "no")
-    module = initial_module(c, a, plan.classes, workspace, resumed=snapshot is not None).to(device)
-    freeze(module, c.model.frozen)
+    module, told = initial_module(c, a, plan.classes, workspace, resumed=snapshot is not None)
+    freeze(module.to(device), c.model.frozen)
+    for text in told:
+        emit(Notice(text, "info", 0))
     if choices.attention == "unfused":
         for layer in module.modules():
             if hasattr(layer, "fused_attn"):
                 layer.fused_attn = False  # pyright: ignore
     bundle = ModelBundle(module, a.name, a.kwargs, plan.classes, a.preprocess)
+    if c.model.lora_rank:
+        module = adapted(module, linear_layers(a, len(plan.classes)), c.model.lora_rank)
     average = MovingAverage(module, c.train.ema_decay) if c.train.ema_decay > 0 else None
     products = torch.bfloat16 if choices.precision == "bf16" else torch.float32
-    trained = Trained(bundle, create_optimizer(module, c.optim, products), average, Progress())
+    optimizer = create_optimizer(module, c.optim, products)
+    trained = Trained(bundle, optimizer, average, Progress(), module if c.model.lora_rank else None)
 
     training_samples = plan.manifest.of_split("train")
     views = TrainingViews(training_samples, Augment(a.preprocess.size, c.augment, a.preprocess.interpolation), c.seed)
@@ -68,10 +76,48 @@ def assemble(
         trained.restore(snapshot)
         if checkpoints.best is None:
             trained.progress.forget_best()
+    if suffice(module, c):
+        return on_features(plan, trained, accelerator, views, evaluation, mixing, checkpoints, emit, stop_requested)
     loader = TrainingLoader(views, c.train.batch_size, c.data.workers or 0, c.augment.repeats)
     augment = BatchAugment(c.augment, c.seed)
     return Training(
         c, trained, forward, accelerator, loader, evaluation, augment, mixing, checkpoints, emit, stop_requested
+    )
+
+
+def on_features(
+    plan: Plan,
+    trained: Trained,
+    accelerator: Accelerator,
+    views: TrainingViews,
+    evaluation: Mapping[str, Iterable[Batch]],
+    mixing: Mixing,
+    checkpoints: Checkpoints,
+    emit: Observer,
+    stop_requested: Callable[[], bool],
+) -> Training:
+    """The loop's parts where the head learns from features; they are computed here."""
+    c, module, device = plan.config, trained.bundle.module, accelerator.device
+    pictures = len(views) + sum(len(plan.manifest.of_split(split)) for split in evaluation)
+    told = "Only the head learns, of pictures that stay the same: the frozen layers see each once"
+    emit(Notice(f"{told} ({count(pictures, 'picture')}) before training begins.", "info", trained.progress.step))
+
+    def prepared(images: torch.Tensor) -> torch.Tensor:
+        return trained.bundle.preprocess.normalize(images.to(device))
+
+    still = still_loader(views, c.train.eval_batch_size, c.data.workers or 0)
+    with accelerator.autocast():
+        batches = of_batches(module, still, prepared)
+    loader = FeatureLoader.of(batches, c.train.batch_size, c.seed)
+    for problem in (problem for batch in batches for problem in batch.problems):
+        emit(Notice(problem, "warning", trained.progress.step))
+    evaluated = {
+        split: of_batches(module, batches, lambda images: images.to(device)) for split, batches in evaluation.items()
+    }
+    augment, head = BatchAugment(c.augment, c.seed), classifier(module)
+    assert head is not None
+    return Training(
+        c, trained, head, accelerator, loader, evaluated, augment, mixing, checkpoints, emit, stop_requested, True
     )
 
 

@@ -21,6 +21,7 @@ from vitscope.data.manifest import Manifest
 from vitscope.data.policies import POLICIES
 from vitscope.errors import RequestError, unknown
 from vitscope.machine import Choices, Machine, choose, probe
+from vitscope.models.adapters import check_peft, linear_layers
 from vitscope.models.create import Architecture, check_name, describe
 from vitscope.storage.workspace import Workspace
 from vitscope.text import count, some
@@ -148,6 +149,7 @@ def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: P
         raise RequestError(
             "data.source: name the pictures to train on: a folder, 'digits', 'shapes', or an imported data set."
         )
+    check_given(c.model)
     if manifest_file is not None:
         manifest, notices = Manifest.load(manifest_file), []
         if changed := manifest.changed():
@@ -164,6 +166,11 @@ def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: P
             notices.append(auto.choose(facts(requested, pictures)).reason)
             c = with_recipe(requested, pictures)
     architecture = describe(c.model, c.data, len(manifest.classes))
+    if c.model.lora_rank and manifest_file is None:
+        layers = linear_layers(architecture, len(manifest.classes))
+        notices.append(
+            f"LoRA: pairs of rank {c.model.lora_rank} beside {len(layers)} linear layers learn, and the head."
+        )
 
     if c.train.early_stop_epochs and len(manifest.of_split("val")) == 0:
         raise RequestError("train.early_stop_epochs: there is no validation split by which to stop early.")
@@ -206,6 +213,19 @@ def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: P
     }
     final = config.build(c.model_dump(mode="json"), decided)
     return Plan(final, manifest, architecture, machine, choices, (*notices, *choices.warnings))
+
+
+def check_given(c: ModelConfig) -> None:
+    """Raise `RequestError` where what learns supposes given weights and there are none, or lacks its package."""
+    if c.lora_rank:
+        check_peft()
+        if c.frozen:
+            raise RequestError(
+                "model.lora_rank leaves all given weights as they are: model.frozen does not go with it."
+            )
+    if (c.lora_rank or c.frozen == 1) and not c.pretrained and c.init is None:
+        what = f"model.lora_rank: {c.lora_rank}" if c.lora_rank else "model.frozen: 1"
+        raise RequestError(f"{what}: random weights would stay as they are. Add --pretrained or --init to give some.")
 
 
 def check_init(c: ModelConfig, workspace: Workspace) -> list[str]:
