@@ -32,6 +32,9 @@ def test_augreg_grows_from_light_to_strong():
     light, medium, strong = (config.build(RECIPES[f"augreg-{name}"].OPTIONS) for name in ("light", "medium", "strong"))
     assert light.augment.mixup < medium.augment.mixup < strong.augment.mixup
     assert (light.augment.policy, medium.augment.policy, strong.augment.policy) == (None, "randaugment", "randaugment")
+    assert all(
+        (RECIPES[f"augreg-{s}"].__doc__ or "").startswith(f"From random weights: {s} aug") for s in ("light", "strong")
+    )
     assert (medium.model.drop_path, strong.model.drop_path, strong.model.dropout) == (0.0, 0.1, 0.1)
 
 

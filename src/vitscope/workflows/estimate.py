@@ -12,6 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from vitscope.models.weights import new_module
 from vitscope.storage.workspace import DATA_COPIES, Workspace
 from vitscope.training.mixing import soft_cross_entropy_sum
+from vitscope.training.optim import freeze
+from vitscope.workflows.initial import training_rates
 from vitscope.workflows.resolve import Plan, resolve
 
 PROBE_IMAGES = 8  # the step that is timed
@@ -65,7 +67,15 @@ def estimate(requested: Mapping[str, Any], workspace: Workspace) -> Estimate:
 
 def _on_meta(plan: Plan) -> torch.nn.Module:
     with torch.device("meta"):
-        return new_module(plan.architecture, len(plan.classes))
+        return _learning(plan)
+
+
+def _learning(plan: Plan) -> torch.nn.Module:
+    """The module with what is left out in training steps and what is frozen; adapters cost little and are left out."""
+    c = plan.config.model
+    module = new_module(plan.architecture, len(plan.classes), **training_rates(c))
+    freeze(module, c.frozen)
+    return module
 
 
 def forward_flops(plan: Plan) -> int:
@@ -99,7 +109,7 @@ def timed_step(plan: Plan) -> float:
     device = torch.device(plan.choices.device)
     torch.set_num_threads(plan.choices.threads)
     images = min(PROBE_IMAGES, plan.config.train.batch_size)
-    module = new_module(plan.architecture, len(plan.classes)).to(device).train()
+    module = _learning(plan).to(device).train()
     pictures = torch.randn(
         images, 3, plan.architecture.preprocess.size, plan.architecture.preprocess.size, device=device
     )

@@ -149,7 +149,10 @@ def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: P
         raise RequestError(
             "data.source: name the pictures to train on: a folder, 'digits', 'shapes', or an imported data set."
         )
-    check_given(c.model)
+    if c.model.lora_rank:
+        check_peft()
+    if manifest_file is None:  # a run that has begun goes on
+        check_given(c.model)
     if manifest_file is not None:
         manifest, notices = Manifest.load(manifest_file), []
         if changed := manifest.changed():

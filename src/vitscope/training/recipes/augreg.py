@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 
-def _recipe(regularization: float, **augment: Any) -> SimpleNamespace:
+def _recipe(strength: str, regularization: float, **augment: Any) -> SimpleNamespace:
     options = {
         "model": {"name": "vit_small_patch16_224", "dropout": regularization, "drop_path": regularization},
         "optim": {"lr": 1e-3, "weight_decay": 0.1},
@@ -20,9 +20,10 @@ def _recipe(regularization: float, **augment: Any) -> SimpleNamespace:
         "schedule": {"warmup_ratio": 0.1},
         "augment": {"crop_scale": [0.05, 1.0], "flip": 0.5, **augment},
     }
-    return SimpleNamespace(__doc__=__doc__, OPTIONS=options)
+    about = (__doc__ or "").replace("light, medium and strong", strength, 1)
+    return SimpleNamespace(__doc__=about, OPTIONS=options)
 
 
-light = _recipe(0.0, mixup=0.2)
-medium = _recipe(0.0, mixup=0.5, policy="randaugment")
-strong = _recipe(0.1, mixup=0.8, policy="randaugment")
+light = _recipe("light", 0.0, mixup=0.2)
+medium = _recipe("medium", 0.0, mixup=0.5, policy="randaugment")
+strong = _recipe("strong", 0.1, mixup=0.8, policy="randaugment")

