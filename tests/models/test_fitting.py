@@ -71,7 +71,7 @@ def published(tmp_path: Path, architecture: str, **kwargs: object) -> torch.nn.M
     torch.nn.init.normal_(module.pos_embed)
     save_file(module.state_dict(), tmp_path / "model.safetensors")
     cfg = {"input_size": [3, 64, 64], "num_classes": 0, "first_conv": "patch_embed.proj", "classifier": "head"}
-    content = {"architecture": architecture, "model_args": {"img_size": 64, **SIZES, **kwargs}, "pretrained_cfg": cfg}
+    content = {"architecture": architecture, "model_args": {**SIZES, **kwargs}, "pretrained_cfg": cfg}
     (tmp_path / "config.json").write_text(json.dumps(content))
     return module
 

@@ -146,9 +146,7 @@ def describe(c: ModelConfig, d: DataConfig, num_classes: int) -> Architecture:
     with torch.device("meta"):
         module = create_model(name, num_classes=num_classes, **own_kwargs)
     check_pool(c, name, module)
-    published = (
-        local_config(c.name).get("pretrained_cfg", {}) if c.name.startswith("local-dir:") else tagged_config(c.name)
-    )
+    published = published_config(c.name)
     size = own_kwargs.get("img_size") or published.get("input_size", default_config(module)["input_size"])[-1]
     kwargs = {**own_kwargs, "img_size": size}
     _check_patches(name, module, size)
@@ -175,6 +173,11 @@ def base_name(name: str) -> str:
     if name.startswith("local-dir:"):
         return str(local_config(name).get("architecture", ""))
     return name.split(".")[0]
+
+
+def published_config(name: str) -> dict[str, Any]:
+    """What is published with a name's weights, or in the `config.json` of its folder."""
+    return local_config(name).get("pretrained_cfg", {}) if name.startswith("local-dir:") else tagged_config(name)
 
 
 def tagged_config(name: str) -> dict[str, Any]:

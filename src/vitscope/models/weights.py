@@ -11,7 +11,7 @@ import torch
 
 from vitscope.errors import RequestError, ViTScopeError
 from vitscope.models.bundle import WEIGHTS, check_weights
-from vitscope.models.create import Architecture, create_model, family_of
+from vitscope.models.create import Architecture, create_model, family_of, local_config, published_config
 from vitscope.models.fitting import fitted
 from vitscope.models.tokens import POOL, REGISTERS
 
@@ -53,7 +53,7 @@ def published_module(name: str, a: Architecture, num_classes: int, *, plain: boo
             return Started(
                 create_model(_expanded(name), num_classes=num_classes, pretrained=True, **a.kwargs, **training), []
             )
-        as_published = {k: v for k, v in a.kwargs.items() if k not in FITTED}
+        as_published = {k: v for k, v in a.kwargs.items() if k not in FITTED} | published_size(name)
         source = create_model(_expanded(name), num_classes=num_classes, pretrained=True, **as_published)
         module = new_module(a, num_classes, **training)
         weights, told = fitted(source.state_dict(), source, module, plain)
@@ -64,6 +64,13 @@ def published_module(name: str, a: Architecture, num_classes: int, *, plain: boo
         raise
     except Exception as error:  # whatever hub client, network stack or file system says
         raise RequestError(_no_weights(name, error)) from None
+
+
+def published_size(name: str) -> dict[str, int]:
+    """`img_size` of the published weights: timm makes some models at its default and resizes what it loads."""
+    given = local_config(name).get("model_args", {}) if name.startswith("local-dir:") else {}
+    size = given.get("img_size") or published_config(name).get("input_size", (0,))[-1]
+    return {"img_size": size} if size else {}
 
 
 def _expanded(name: str) -> str:
