@@ -169,7 +169,7 @@ def test_show_as_json(workspace: Workspace):
         ("val", "loss"): "NaN",
         ("val", "top1"): 0.625,
     }
-    assert shown["metrics"][0] == {"split": "", "name": "grad_norm", "value": "Infinity", "step": 20, "epoch": 2.0}
+    assert shown["metrics"][0] == {"split": "", "name": "data_wait", "value": 0.0, "step": 20, "epoch": 2.0}
     assert shown["checkpoints"] == [
         {"name": "step-00000010", "step": 10, "is_best": True, "is_last": False, "size_bytes": 1500},
         {"name": "step-00000020", "step": 20, "is_best": False, "is_last": True, "size_bytes": 1500},

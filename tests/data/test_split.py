@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vitscope.data.manifest import Manifest, Record
-from vitscope.data.split import assign
+from vitscope.data.split import assign, few
 
 
 def manifest_of(rows: list[tuple[str, str, str | None]], classes: tuple[str, ...] | None = None) -> Manifest:
@@ -198,3 +198,19 @@ def test_fault_28_samples_without_a_group_are_on_their_own() -> None:
 def test_one_large_group_is_told() -> None:
     _, notice = assign(manifest_of([("a", "", "p"), ("b", "", "p")] * 50), 0.1, 0.2, 0)
     assert "too few groups" in notice
+
+
+def test_a_few_of_each_class_are_trained_on_and_nothing_else_changes() -> None:
+    whole, _ = assign(manifest_of(plain({"a": 100, "b": 50, "c": 8})), 0.1, 0.2, 0)
+    result, notice = few(whole, 10, 0)
+    assert sizes(result, "train") == [10, 10, 5]
+    assert [members(result)[split] for split in ("val", "test")] == [members(whole)[split] for split in ("val", "test")]
+    assert members(result)["train"] < members(whole)["train"]
+    assert notice == "Training uses 25 images of 113: at most 10 of each class, data.split_seed 0."
+
+
+def test_the_few_are_drawn_by_the_seed_and_fewer_are_among_them() -> None:
+    whole, _ = assign(manifest_of(plain({"a": 100, "b": 50})), 0.1, 0.2, 0)
+    ten, five, other = (members(few(whole, n, seed)[0])["train"] for n, seed in ((10, 0), (5, 0), (10, 1)))
+    assert five < ten
+    assert len(ten & other) < 10  # of 20; chance would leave about 3

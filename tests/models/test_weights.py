@@ -35,7 +35,7 @@ from vitscope.models.create import describe
 from vitscope.models.weights import published_module
 a = describe(ModelConfig(name=sys.argv[1], pretrained=True, kwargs={"depth": 1}), DataConfig(), 5)
 try:
-    module = published_module(sys.argv[1], a, 5)
+    module = published_module(sys.argv[1], a, 5).module
 except RequestError as error:
     print("TOLD", error)
 else:
@@ -149,7 +149,7 @@ def test_weights_from_a_local_folder_at_another_image_size(tmp_path: Path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     name = f"local-dir:{tmp_path}"
     a = describe(ModelConfig(name=name, pretrained=True, image_size=64), DataConfig(), 3)
-    module = published_module(name, a, 3)
+    module = published_module(name, a, 3).module
     assert torch.equal(module.blocks[0].mlp.fc1.weight, source.blocks[0].mlp.fc1.weight)
     assert module.pos_embed.shape == (1, 65, 32)
     assert module.head.weight.shape == (3, 32)

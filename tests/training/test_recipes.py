@@ -6,6 +6,7 @@ import pytest
 from tests.conftest import draw_folder
 
 from vitscope import config
+from vitscope.errors import RequestError
 from vitscope.models.create import describe
 from vitscope.storage.workspace import Workspace
 from vitscope.training.recipes import RECIPES, auto
@@ -18,6 +19,23 @@ def test_a_recipe_is_documented_and_holds_known_options(name: str):
     c = config.build(RECIPES[name].OPTIONS)
     if not c.model.pretrained:
         describe(c.model, c.data, 3)  # the model can be made
+
+
+@pytest.mark.parametrize("name", ["linear-probe", "lora"])
+def test_what_supposes_given_weights_says_so(name: str, tmp_path: Path):
+    source = draw_folder(tmp_path / "data", {"a": 20, "b": 20}, size=30)
+    with pytest.raises(RequestError, match="Add --pretrained or --init"):
+        resolve({"data": {"source": str(source)}, "recipe": name}, Workspace(tmp_path / "ws"))
+
+
+def test_augreg_grows_from_light_to_strong():
+    light, medium, strong = (config.build(RECIPES[f"augreg-{name}"].OPTIONS) for name in ("light", "medium", "strong"))
+    assert light.augment.mixup < medium.augment.mixup < strong.augment.mixup
+    assert (light.augment.policy, medium.augment.policy, strong.augment.policy) == (None, "randaugment", "randaugment")
+    assert all(
+        (RECIPES[f"augreg-{s}"].__doc__ or "").startswith(f"From random weights: {s} aug") for s in ("light", "strong")
+    )
+    assert (medium.model.drop_path, strong.model.drop_path, strong.model.dropout) == (0.0, 0.1, 0.1)
 
 
 @pytest.mark.parametrize(

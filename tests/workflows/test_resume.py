@@ -21,7 +21,7 @@ from vitscope.training.checkpoint import Checkpoints
 
 ALL_LEVERS = {
     "seed": 3,
-    "model": {"drop_path": 0.2, "dropout": 0.1},
+    "model": {"drop_path": 0.2, "dropout": 0.1, "patch_drop": 0.25},
     "optim": {"name": "muon", "layer_decay": 0.8},
     "schedule": {"start_size": 0.5},
     "augment": {
@@ -98,6 +98,36 @@ def test_restored_from_every_step_with_another_number_of_workers(pictures: Path,
         workspace=tmp_path / "whole",
         **merge(tiny, ALL_LEVERS, {"data": {"workers": 2}, "train": {"epochs": 1}}),
     )
+    whole = everything(run)
+    for name in [p.name for p in Checkpoints(run.folder / "checkpoints").all()][:-1]:
+        assert_equal(everything(resumed_elsewhere(run, name, tmp_path / name, workers=0)), whole, name)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_restored_from_every_step_with_adapters(pictures: Path, tiny: dict, tmp_path: Path, decay: float):
+    given = vitscope.train(pictures, workspace=tmp_path / "given", **merge(tiny, {"train": {"epochs": 1}}))
+    options = {
+        "model": {"init": str(given.folder / "checkpoints" / "last" / "model.safetensors"), "lora_rank": 2},
+        "train": {"epochs": 1, "ema_decay": decay},
+    }
+    run = vitscope.train(pictures, workspace=tmp_path / "whole", **merge(tiny, ALL_LEVERS, options))
+    whole = everything(run)
+    assert (whole["average"] is not None) == (decay > 0)
+    for name in [p.name for p in Checkpoints(run.folder / "checkpoints").all()][:-1]:
+        assert_equal(everything(resumed_elsewhere(run, name, tmp_path / name, workers=0)), whole, name)
+
+
+def test_restored_from_every_step_with_features(pictures: Path, tiny: dict, tmp_path: Path):
+    given = vitscope.train(pictures, workspace=tmp_path / "given", **merge(tiny, {"train": {"epochs": 1}}))
+    options = {
+        "recipe": "linear-probe",
+        "model": {"init": str(given.folder / "checkpoints" / "last" / "model.safetensors")},
+        "train": {"ema_decay": 0.9},
+        "checkpoint": {"every_steps": 1, "keep": 1000},
+    }
+    run = vitscope.train(pictures, workspace=tmp_path / "whole", **merge(tiny, options))
+    told = [event.text for event in query.events(run.workspace.database, run.id)]
+    assert any(text.startswith("Only the head learns") for text in told)
     whole = everything(run)
     for name in [p.name for p in Checkpoints(run.folder / "checkpoints").all()][:-1]:
         assert_equal(everything(resumed_elsewhere(run, name, tmp_path / name, workers=0)), whole, name)

@@ -46,6 +46,12 @@ class DataConfig(Group):
     test_fraction: float = option(0.2, "Share held out as test where the source gives no split.", ge=0, lt=1)
     val_fraction: float = option(0.1, "Share of the rest held out for validation where none is given.", ge=0, lt=1)
     split_seed: int = option(0, "Seed of the split; independent of `seed`.", ge=0)
+    per_class: int | None = option(
+        None,
+        "Train on at most so many pictures of each class, chosen by `split_seed`; validation and test stay whole.",
+        ge=1,
+        flag="--per-class",
+    )
     workers: int | None = option(
         None, "Loader processes; none: chosen by image size and cores.", ge=0, le=64, flag="--workers"
     )
@@ -96,6 +102,31 @@ class ModelConfig(Group):
         ge=0,
         le=1,
         flag="--frozen",
+    )
+    lora_rank: int = option(
+        0,
+        "Rank of low-rank adapters (LoRA) that learn, with the head, in place of the given weights; 0: off.",
+        ge=0,
+        le=1024,
+        flag="--lora",
+    )
+    pool: Literal["auto", "token", "avg"] = option(
+        "auto", "What the head reads: the class token or the patches' mean; auto: the model's own.", flag="--pool"
+    )
+    registers: int | None = option(
+        None,
+        "Register tokens, which attention may use as scratch space; none: the model's own.",
+        ge=0,
+        le=64,
+        flag="--registers",
+    )
+    patch_drop: float = option(
+        0.0, "Share of the patches left out in each training step.", ge=0, lt=1, flag="--patch-drop"
+    )
+    pos_embed: Literal["auto", "antialias", "plain"] = option(
+        "auto",
+        "How given position embeddings are resized to another image size: bicubic with or without antialiasing; auto: "
+        "as the weights were made for.",
     )
     kwargs: dict[str, Any] = option(
         {}, "Further arguments of the architecture: patch_size, embed_dim, depth, num_heads, …"

@@ -187,6 +187,20 @@ class _EpochPlan:
             yield [Key(int(index), self.epoch, repeat) for index in chosen for repeat in range(self.repeats)]
 
 
+def still_loader(views: TrainingViews, batch_size: int, workers: int) -> DataLoader[Batch]:
+    """The training views of all samples in their order, for views that are the same in every epoch."""
+    loader: Any = DataLoader(
+        views,
+        batch_size=batch_size,
+        sampler=cast(Any, [Key(row, 0) for row in range(len(views))]),
+        num_workers=workers,
+        collate_fn=collate,
+        worker_init_fn=WorkerStart(os.getpid()),
+        generator=torch.Generator(),
+    )
+    return loader
+
+
 def evaluation_loader(samples: Manifest, preprocess: Preprocess, batch_size: int, workers: int) -> DataLoader[Batch]:
     """The samples in their order, preprocessed; the last batch may be smaller."""
     loader: Any = DataLoader(

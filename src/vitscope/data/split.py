@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 from vitscope.data.manifest import Manifest
 from vitscope.text import count
@@ -63,6 +64,27 @@ def _hold_out_alone(rows: list[int], labels: list[int], fraction: float, split: 
         else:
             kept.append(i)
     return kept
+
+
+def few(manifest: Manifest, per_class: int, seed: int) -> tuple[Manifest, str]:
+    """The manifest with at most `per_class` usable training samples of each class, and a sentence that tells it.
+
+    Those of the lowest hash of (seed, sample); with a larger `per_class` they are among those chosen then.
+    """
+    ids, labels, splits, problems = (manifest.table[c].to_pylist() for c in ("sample_id", "label", "split", "problem"))
+    training = [i for i, split in enumerate(splits) if split == "train" and problems[i] is None]
+    seen: _Counts = Counter()
+    left_out = set()
+    for i in sorted(training, key=lambda i: (_rank(seed, "few", ids[i]), ids[i])):
+        seen[labels[i]] += 1
+        if seen[labels[i]] > per_class:
+            left_out.add(i)
+    kept = [i for i in range(len(ids)) if i not in left_out]
+    sentence = (
+        f"Training uses {count(len(training) - len(left_out), 'image')} of {len(training):,}: at most {per_class} of "
+        f"each class, data.split_seed {seed}."
+    )
+    return replace(manifest, table=manifest.table.take(kept)), sentence
 
 
 class _Unit:

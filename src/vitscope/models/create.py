@@ -16,6 +16,7 @@ from timm.models import get_pretrained_cfg, is_model, model_entrypoint
 import vitscope.models.stems  # noqa: F401  registers our own architectures with timm
 from vitscope.config import DataConfig, ModelConfig
 from vitscope.errors import RequestError, closest, unknown
+from vitscope.models.tokens import asks_for_tokens, check_pool, token_arguments
 from vitscope.preprocess import Preprocess
 
 # Family → how its names begin in timm.
@@ -47,6 +48,14 @@ FACTORY_ARGUMENTS = frozenset(
         "scriptable",
     }
 )
+
+# Arguments of a model that have an option of their own.
+OWN_OPTIONS = {
+    "img_size": "image_size",
+    "drop_path_rate": "drop_path",
+    "drop_rate": "dropout",
+    "patch_drop_rate": "patch_drop",
+}
 
 
 def family_of(name: str) -> str | None:
@@ -129,16 +138,16 @@ def describe(c: ModelConfig, d: DataConfig, num_classes: int) -> Architecture:
         given = local_config(c.name).get("model_args", {})
         own_kwargs = {k: v for k, v in given.items() if k not in FACTORY_ARGUMENTS} | own_kwargs
     check_arguments(name, c.kwargs)
-    for argument, option in {"img_size": "image_size", "drop_path_rate": "drop_path", "drop_rate": "dropout"}.items():
+    for argument, option in OWN_OPTIONS.items():
         if argument in c.kwargs:
             raise RequestError(f"model.kwargs.{argument}: use model.{option} instead.")
+    own_kwargs |= token_arguments(c, name, arguments_of(name) if asks_for_tokens(c) else ())
     if c.image_size is not None:
         own_kwargs["img_size"] = c.image_size
     with torch.device("meta"):
         module = create_model(name, num_classes=num_classes, **own_kwargs)
-    published = (
-        local_config(c.name).get("pretrained_cfg", {}) if c.name.startswith("local-dir:") else tagged_config(c.name)
-    )
+    check_pool(c, name, module)
+    published = published_config(c.name)
     size = own_kwargs.get("img_size") or published.get("input_size", default_config(module)["input_size"])[-1]
     kwargs = {**own_kwargs, "img_size": size}
     _check_patches(name, module, size)
@@ -166,6 +175,11 @@ def base_name(name: str) -> str:
     if name.startswith("local-dir:"):
         return str(local_config(name).get("architecture", ""))
     return name.split(".")[0]
+
+
+def published_config(name: str) -> dict[str, Any]:
+    """What is published with a name's weights, or in the `config.json` of its folder."""
+    return local_config(name).get("pretrained_cfg", {}) if name.startswith("local-dir:") else tagged_config(name)
 
 
 def tagged_config(name: str) -> dict[str, Any]:

@@ -5,13 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 
 from vitscope.errors import RequestError, ViTScopeError
 from vitscope.models.bundle import WEIGHTS, check_weights
-from vitscope.models.create import Architecture, create_model
+from vitscope.models.create import Architecture, create_model, family_of, local_config, published_config
+from vitscope.models.fitting import fitted
+from vitscope.models.tokens import POOL, REGISTERS
+
+# Arguments that say how blocks are used, not what they are: weights are fitted to them.
+FITTED = frozenset({"img_size", POOL, *REGISTERS, "class_token", "fc_norm", "use_fc_norm", "no_embed_class"})
+
+
+class Started(NamedTuple):
+    """A module with its first weights, and a sentence for each thing that they had to be fitted to."""
+
+    module: torch.nn.Module
+    told: list[str]
 
 
 def new_module(a: Architecture, num_classes: int, **training: Any) -> torch.nn.Module:
@@ -19,19 +31,46 @@ def new_module(a: Architecture, num_classes: int, **training: Any) -> torch.nn.M
     return create_model(a.name, num_classes=num_classes, **a.kwargs, **training)
 
 
-def published_module(name: str, a: Architecture, num_classes: int, **training: Any) -> torch.nn.Module:
-    """The weights published for `name` (or in its `local-dir:`), position embedding resized, head new.
+def resizes_plainly(option: Literal["auto", "antialias", "plain"], name: str) -> bool:
+    """Whether position embeddings of the model `name` are resized without antialiasing.
 
-    Raises `RequestError` that names the cache and how to bring weights by hand when they cannot be had.
+    DINOv2's were trained for that, those with registers for antialiasing (facebookresearch/dinov2, hub/backbones.py:
+    `interpolate_antialias`, `interpolate_offset`); all others are timm's, which antialiases.
+    """
+    return option == "plain" or (option == "auto" and family_of(name) == "dinov2" and "_reg" not in name)
+
+
+def published_module(name: str, a: Architecture, num_classes: int, *, plain: bool = False, **training: Any) -> Started:
+    """The weights published for `name` (or in its `local-dir:`), fitted to what was asked for, head new.
+
+    `plain`: the position embedding is resized without antialiasing. Raises `RequestError` that names the cache and how
+    to bring weights by hand when they cannot be had.
     """
     if name.startswith("local-dir:") and not (Path(name.removeprefix("local-dir:")).expanduser() / WEIGHTS).is_file():
         raise RequestError(f"{name}: no {WEIGHTS} in this folder (files of other kinds can carry code: not loaded).")
     try:
-        return create_model(_expanded(name), num_classes=num_classes, pretrained=True, **a.kwargs, **training)
+        if not plain and a.kwargs.keys().isdisjoint(FITTED - {"img_size"}):  # timm itself resizes
+            return Started(
+                create_model(_expanded(name), num_classes=num_classes, pretrained=True, **a.kwargs, **training), []
+            )
+        as_published = {k: v for k, v in a.kwargs.items() if k not in FITTED} | published_size(name)
+        source = create_model(_expanded(name), num_classes=num_classes, pretrained=True, **as_published)
+        module = new_module(a, num_classes, **training)
+        weights, told = fitted(source.state_dict(), source, module, plain)
+        check_weights(module, weights, name)
+        module.load_state_dict(weights)
+        return Started(module, told)
     except ViTScopeError:
         raise
     except Exception as error:  # whatever hub client, network stack or file system says
         raise RequestError(_no_weights(name, error)) from None
+
+
+def published_size(name: str) -> dict[str, int]:
+    """`img_size` of the published weights: timm makes some models at its default and resizes what it loads."""
+    given = local_config(name).get("model_args", {}) if name.startswith("local-dir:") else {}
+    size = given.get("img_size") or published_config(name).get("input_size", (0,))[-1]
+    return {"img_size": size} if size else {}
 
 
 def _expanded(name: str) -> str:

@@ -1,9 +1,10 @@
 """Checkpoints: complete or absent, summed, bounded in number.
 
-A checkpoint is a model bundle (`model.safetensors` is what evaluation uses: the moving average where there is one)
-plus `raw.safetensors` (the weights being trained, where they differ), `state.pt` (optimizer, generators, progress;
-loaded with `weights_only`) and `sums.json`. It is written under a temporary name, flushed and renamed to
-`step-00001234`; `last` and `best` point to such folders and are replaced atomically.
+A checkpoint is a model bundle (`model.safetensors` is what evaluation uses: the moving average where there is one,
+adapters merged) plus `raw.safetensors` (the weights being trained, where they differ), `average.safetensors` (with
+adapters: the moving average of what learns), `state.pt` (optimizer, generators, progress; loaded with `weights_only`)
+and `sums.json`. It is written under a temporary name, flushed and renamed to `step-00001234`; `last` and `best` point
+to such folders and are replaced atomically.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from typing import Any, NamedTuple
 import torch
 
 from vitscope.errors import RequestError
+from vitscope.models.adapters import merged
 from vitscope.models.bundle import DESCRIPTION, WEIGHTS, ModelBundle, load_weights, write_weights
 from vitscope.storage.artifacts import new_folder, point, pointed, sha256, write_json
 from vitscope.training.ema import MovingAverage
 from vitscope.training.progress import Progress
 
-RAW, STATE, SUMS = "raw.safetensors", "state.pt", "sums.json"
+RAW, AVERAGE, STATE, SUMS = "raw.safetensors", "average.safetensors", "state.pt", "sums.json"
 EVALUATED = "-evaluated"  # of an epoch's end, where the state before its evaluation was saved too
 FORMAT = 1
 
@@ -40,16 +42,33 @@ class Snapshot(NamedTuple):
 
 @dataclass(frozen=True)
 class Trained:
-    """The live objects whose state a checkpoint saves and restores."""
+    """The live objects whose state a checkpoint saves and restores.
+
+    `adapted` is what learns in place of the bundle's module where there are adapters (models/adapters.py).
+    """
 
     bundle: ModelBundle
     optimizer: torch.optim.Optimizer
     average: MovingAverage | None
     progress: Progress
+    adapted: torch.nn.Module | None = None
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """What learns."""
+        return self.adapted if self.adapted is not None else self.bundle.module
+
+    def evaluated(self) -> torch.nn.Module:
+        """timm's module with the weights of now that evaluation uses: averaged, merged, or simply those that learn."""
+        newest = self.average.module if self.average is not None else self.module
+        if self.adapted is None:
+            return newest
+        self.bundle.module.load_state_dict(merged(newest))
+        return self.bundle.module.eval()
 
     def restore(self, snapshot: Snapshot) -> None:
         """Put everything back as it was at the snapshot's step, random generators included."""
-        self.bundle.module.load_state_dict(snapshot.weights)
+        self.module.load_state_dict(snapshot.weights)
         if self.average is not None and snapshot.average is not None:
             self.average.module.load_state_dict(snapshot.average)
             self.average.updates = snapshot.state["average_updates"]
@@ -109,10 +128,14 @@ class Checkpoints:
 
     def _write(self, t: Trained, info: dict[str, Any], target: Path) -> None:
         with new_folder(target) as folder:
-            weights = t.average.module.state_dict() if t.average is not None else None
-            replace(t.bundle, info={**t.bundle.info, **info}).save(folder, weights)
-            if t.average is not None:
-                write_weights(t.bundle.module.state_dict(), folder / RAW)
+            replace(t.bundle, info={**t.bundle.info, **info}).save(folder, t.evaluated().state_dict())
+            if t.average is not None or t.adapted is not None:
+                write_weights(t.module.state_dict(), folder / RAW)
+            if t.average is not None and t.adapted is not None:
+                learned = {name for name, p in t.adapted.named_parameters() if p.requires_grad}
+                write_weights(
+                    {k: v for k, v in t.average.module.state_dict().items() if k in learned}, folder / AVERAGE
+                )
             torch.save(_state(t), folder / STATE)
             write_json(folder / SUMS, {f.name: sha256(f) for f in sorted(folder.iterdir())})
 
@@ -160,10 +183,15 @@ class Checkpoints:
         state = torch.load(folder / STATE, weights_only=True, map_location="cpu")
         if state["format"] > FORMAT:
             raise RequestError(f"{folder}: written by a newer vitscope (format {state['format']}). Update vitscope.")
-        saved = load_weights(folder / WEIGHTS)
+        weights, average = load_weights(folder / WEIGHTS), None
         if (folder / RAW).exists():
-            return Snapshot(folder, state["progress"]["step"], load_weights(folder / RAW), saved, state)
-        return Snapshot(folder, state["progress"]["step"], saved, None, state)
+            raw = load_weights(folder / RAW)
+            if (folder / AVERAGE).exists():
+                average = raw | load_weights(folder / AVERAGE)
+            elif state["average_updates"]:
+                average = weights
+            weights = raw
+        return Snapshot(folder, state["progress"]["step"], weights, average, state)
 
 
 def copy(snapshot: Snapshot, target: Path, **progress: Any) -> None:

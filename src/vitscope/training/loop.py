@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from accelerate import Accelerator
 from safetensors import SafetensorError
-from torch.utils.data import DataLoader
 
 from vitscope.config import RunConfig
 from vitscope.data.batches import BatchAugment
@@ -38,6 +37,7 @@ from vitscope.events import (
 from vitscope.training.budget import TimeBudget
 from vitscope.training.cadence import Cadence
 from vitscope.training.checkpoint import Checkpoints, Trained
+from vitscope.training.features import FeatureLoader, classifier
 from vitscope.training.horizon import Horizon
 from vitscope.training.meter import StepMeter, memory_in_use_gb
 from vitscope.training.mixing import Mixing, soft_cross_entropy_sum
@@ -56,8 +56,8 @@ class Training:
     trained: Trained
     forward: Callable[[torch.Tensor], torch.Tensor]  # the module itself or its compiled form
     accelerator: Accelerator
-    loader: TrainingLoader
-    evaluation: dict[str, DataLoader[Batch]]  # by split: val chooses the best, test is only reported
+    loader: TrainingLoader | FeatureLoader
+    evaluation: Mapping[str, Iterable[Batch]]  # by split: val chooses the best, test is only reported
     augment: BatchAugment
     mixing: Mixing
     resolution: Resolution
@@ -66,6 +66,7 @@ class Training:
     emit: Observer
     stop_requested: Callable[[], bool] = field(default=lambda: False)
     budget: TimeBudget | None = None
+    on_features: bool = False  # batches hold the head's inputs in place of pictures; `forward` is the head
 
     def close(self) -> None:
         """End the worker processes."""
@@ -126,16 +127,18 @@ class Measured(NamedTuple):
 
 def train_step(t: Training, batch: Batch) -> Measured:
     """One optimizer step on the effective batch, in `accumulation` parts whose summed gradient is the whole's."""
-    c, p, module, optimizer = t.config, t.trained.progress, t.trained.bundle.module, t.trained.optimizer
+    c, p, module, optimizer = t.config, t.trained.progress, t.trained.module, t.trained.optimizer
     device, count = t.accelerator.device, len(batch.labels)
     lr = c.optim.lr * lr_factor(t.horizon.position(p.step), t.horizon.total_steps, c.schedule)
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_scale", 1.0)  # runs begun before there were rates by layer have none
 
     module.train()
-    views = t.resolution.fit(batch.images.to(device, non_blocking=True), t.horizon.share(p.step))
-    views = t.augment(views, batch.samples, batch.repeats, p.epoch)
-    images = t.trained.bundle.preprocess.normalize(views)
+    images = batch.images.to(device, non_blocking=True)
+    if not t.on_features:
+        views = t.resolution.fit(images, t.horizon.share(p.step))
+        views = t.augment(views, batch.samples, batch.repeats, p.epoch)
+        images = t.trained.bundle.preprocess.normalize(views)
     images, targets = t.mixing(images, batch.labels.to(device), p.epoch, p.step_in_epoch)
     loss = torch.zeros((), device=device)
     correct = torch.zeros((), device=device)
@@ -209,7 +212,9 @@ def finish_epoch(t: Training) -> bool | None:
         t.emit(EpochDone(p.step, p.epoch, metrics, False))
         return False
     started = time.monotonic()
-    module = t.trained.average.module if t.trained.average is not None else t.trained.bundle.module
+    module = t.trained.evaluated()
+    if t.on_features:
+        module = cast(torch.nn.Module, classifier(module))
     images = max(1, p.images)
     metrics = [Metric("train", "epoch_loss", p.loss_sum / images), Metric("train", "top1", p.correct / images)]
     scores: dict[str, Scores] = {}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
-from torch.utils.data import DataLoader
 
 from vitscope.data.loader import Batch
 from vitscope.events import Metric
@@ -27,7 +26,7 @@ class Scores(NamedTuple):
 
 def validate(
     module: torch.nn.Module,
-    loader: DataLoader[Batch],
+    loader: Iterable[Batch],
     device: torch.device,
     tell: Callable[[str], None],
     stop_requested: Callable[[], bool] = lambda: False,

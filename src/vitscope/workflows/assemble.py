@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -12,14 +13,16 @@ from accelerate.state import AcceleratorState
 
 from vitscope.data.augment import Augment
 from vitscope.data.batches import BatchAugment
-from vitscope.data.loader import TrainingLoader, TrainingViews, evaluation_loader
-from vitscope.events import Observer
+from vitscope.data.loader import Batch, TrainingLoader, TrainingViews, evaluation_loader, still_loader
+from vitscope.events import Notice, Observer
+from vitscope.models.adapters import adapted, linear_layers
 from vitscope.models.bundle import ModelBundle
 from vitscope.storage.workspace import Workspace
-from vitscope.text import seconds_of
+from vitscope.text import count, seconds_of
 from vitscope.training.budget import TimeBudget
 from vitscope.training.checkpoint import Checkpoints, Snapshot, Trained
 from vitscope.training.ema import MovingAverage
+from vitscope.training.features import FeatureLoader, classifier, of_batches, suffice
 from vitscope.training.horizon import Horizon
 from vitscope.training.loop import Training
 from vitscope.training.mixing import Mixing
@@ -56,13 +59,18 @@ def assemble(
     device = torch.device(choices.device)
     AcceleratorState._reset_state(reset_partial_state=True)  # else a process could train in one precision only
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if choices.precision == "bf16" else "no")
-    module = initial_module(c, a, plan.classes, workspace, resumed=snapshot is not None).to(device)
-    freeze(module, c.model.frozen)
+    module, told = initial_module(c, a, plan.classes, workspace, resumed=snapshot is not None)
+    freeze(module.to(device), c.model.frozen)
     set_attention(module, choices.attention)
+    for text in told:
+        emit(Notice(text, "info", 0))
     bundle = ModelBundle(module, a.name, a.kwargs, plan.classes, a.preprocess)
+    if c.model.lora_rank:
+        module = adapted(module, linear_layers(a, len(plan.classes)), c.model.lora_rank)
     average = MovingAverage(module, c.train.ema_decay) if c.train.ema_decay > 0 else None
     products = torch.bfloat16 if choices.precision == "bf16" else torch.float32
-    trained = Trained(bundle, create_optimizer(module, c.optim, products), average, Progress())
+    optimizer = create_optimizer(module, c.optim, products)
+    trained = Trained(bundle, optimizer, average, Progress(), module if c.model.lora_rank else None)
 
     training_samples = plan.manifest.of_split("train")
     augmented = Augment(a.preprocess.size, c.augment, a.preprocess.interpolation)
@@ -80,7 +88,10 @@ def assemble(
         trained.restore(snapshot)
         if checkpoints.best is None:
             trained.progress.forget_best()
-    loader = TrainingLoader(views, c.train.batch_size, c.data.workers or 0, c.augment.repeats)
+    if on_features := suffice(module, c):
+        forward, loader, evaluation = featured(plan, trained, accelerator, views, evaluation, emit)
+    else:
+        loader = TrainingLoader(views, c.train.batch_size, c.data.workers or 0, c.augment.repeats)
     augment = BatchAugment(c.augment, c.seed)
     resolution = Resolution(a.preprocess.size, patch_side(module) or 1, c.schedule.start_size)
     horizon = Horizon(trained.progress, planned_steps(plan))
@@ -111,12 +122,51 @@ def assemble(
         emit=emit,
         stop_requested=stop_requested,
         budget=budget,
+        on_features=on_features,
     )
 
 
 def planned_steps(plan: Plan) -> int:
     """Steps to the end by the epochs; with a time budget a first guess, until some steps were timed."""
     return plan.total_steps if plan.config.train.time_budget is None else max(plan.total_steps, UNTIMED_STEPS)
+
+
+class Featured(NamedTuple):
+    """What takes the pictures' place in the loop where the head learns alone."""
+
+    head: torch.nn.Linear
+    loader: FeatureLoader
+    evaluation: dict[str, list[Batch]]
+
+
+def featured(
+    plan: Plan,
+    trained: Trained,
+    accelerator: Accelerator,
+    views: TrainingViews,
+    evaluation: Mapping[str, Iterable[Batch]],
+    emit: Observer,
+) -> Featured:
+    """The head's inputs of every picture, computed here."""
+    c, module, device = plan.config, trained.bundle.module, accelerator.device
+    pictures = len(views) + sum(len(plan.manifest.of_split(split)) for split in evaluation)
+    told = "Only the head learns, of pictures that stay the same: the frozen layers see each once"
+    emit(Notice(f"{told} ({count(pictures, 'picture')}) before training begins.", "info", trained.progress.step))
+
+    def prepared(images: torch.Tensor) -> torch.Tensor:
+        return trained.bundle.preprocess.normalize(images.to(device))
+
+    still = still_loader(views, c.train.eval_batch_size, c.data.workers or 0)
+    with accelerator.autocast():
+        batches = of_batches(module, still, prepared)
+    for problem in (problem for batch in batches for problem in batch.problems):
+        emit(Notice(problem, "warning", trained.progress.step))
+    evaluated = {
+        split: of_batches(module, batches, lambda images: images.to(device)) for split, batches in evaluation.items()
+    }
+    head = classifier(module)
+    assert head is not None
+    return Featured(head, FeatureLoader.of(batches, c.train.batch_size, c.seed), evaluated)
 
 
 def snapshots_of(training: Training, plan: Plan, folder: Path) -> list[Observer]:

@@ -62,7 +62,11 @@ def prepare(data: DataConfig, workspace: Workspace) -> Prepared:
             notices += told
     main, told = checks.check_trainable(main)
     main, sentence = split.assign(main, data.val_fraction, data.test_fraction, data.split_seed)
-    return Prepared(main, [*notices, *told, sentence])
+    told.append(sentence)
+    if data.per_class is not None:
+        main, sentence = split.few(main, data.per_class, data.split_seed)
+        told.append(sentence)
+    return Prepared(main, [*notices, *told])
 
 
 def read(text: str, workspace: Workspace, place: Path | None = None) -> Prepared:

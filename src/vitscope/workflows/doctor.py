@@ -50,7 +50,7 @@ def examine(workspace: Workspace) -> list[Check]:
     looks: list[tuple[str, Callable[[], Iterable[Check]]]] = [
         ("machine", lambda: _machine(probe())),
         ("workspace", lambda: _workspace(workspace)),
-        ("extras", lambda: (_font(), _onnx(), _tensorboard(workspace))),
+        ("extras", lambda: (_font(), _onnx(), _lora(), _tensorboard(workspace))),
     ]
     for group, look in looks:
         try:
@@ -275,6 +275,14 @@ def _onnx() -> Check:
         f"{missing} missing",
         "Needed for 'export --to onnx' alone.",
         "pip install 'vitscope[onnx]'",
+    )
+
+
+def _lora() -> Check:
+    if (version := installed_version("peft")) is not None:
+        return Check("extras", "lora", "ok", f"peft {version}")
+    return Check(
+        "extras", "lora", "warning", "peft missing", "Needed for '--lora' alone.", "pip install 'vitscope[lora]'"
     )
 
 

@@ -9,8 +9,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from vitscope.machine.measured import own
-from vitscope.models.weights import new_module
 from vitscope.storage.workspace import DATA_COPIES, Workspace
+from vitscope.workflows.initial import learning_module
 from vitscope.workflows.measure import Steps, Subject
 from vitscope.workflows.resolve import Plan, resolve
 
@@ -65,7 +65,7 @@ def estimate(requested: Mapping[str, Any], workspace: Workspace) -> Estimate:
 
 def _on_meta(plan: Plan) -> torch.nn.Module:
     with torch.device("meta"):
-        return new_module(plan.architecture, len(plan.classes))
+        return learning_module(plan.config, plan.architecture, len(plan.classes))
 
 
 def forward_flops(plan: Plan) -> int:

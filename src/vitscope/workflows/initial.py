@@ -3,38 +3,66 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from vitscope.config import RunConfig
 from vitscope.models.bundle import ModelBundle, load_weights
 from vitscope.models.create import Architecture
-from vitscope.models.weights import load_initial, new_module, published_module
+from vitscope.models.fitting import fitted
+from vitscope.models.tokens import PATCH_DROP
+from vitscope.models.weights import Started, load_initial, new_module, published_module, resizes_plainly
 from vitscope.storage.workspace import Workspace
+from vitscope.training.optim import freeze
 
 
 def initial_module(
     c: RunConfig, a: Architecture, classes: tuple[str, ...], workspace: Workspace, *, resumed: bool
-) -> torch.nn.Module:
+) -> Started:
     """The module as the run starts from; a resumed run takes its weights from the checkpoint, so any will do."""
-    rates: dict[str, Any] = {"drop_path_rate": c.model.drop_path, "drop_rate": c.model.dropout}
-    if c.schedule.start_size < 1:
-        rates["dynamic_img_size"] = True
+    plain = resizes_plainly(c.model.pos_embed, a.name)
     if c.model.pretrained and not resumed:
-        return published_module(c.model.name, a, len(classes), **rates)
-    module = new_module(a, len(classes), **rates)
+        return published_module(c.model.name, a, len(classes), plain=plain, **training_arguments(c))
+    module, told = new_module(a, len(classes), **training_arguments(c)), []
     if c.model.init is not None and not resumed:
-        weights, known_classes = given_weights(c.model.init, workspace)
+        weights, source, known_classes = given_weights(c.model.init, workspace)
+        if source is not None:
+            weights, told = fitted(weights, source, module, plain)
         load_initial(module, weights, c.model.init, known_classes in (None, classes), c.model.new_head)
+    return Started(module, told)
+
+
+def training_arguments(c: RunConfig) -> dict[str, Any]:
+    """timm's arguments for training alone: what is left out at random, and pictures of more than one size."""
+    given: dict[str, Any] = {"drop_path_rate": c.model.drop_path, "drop_rate": c.model.dropout}
+    if c.model.patch_drop:
+        given[PATCH_DROP] = c.model.patch_drop
+    if c.schedule.start_size < 1:
+        given["dynamic_img_size"] = True
+    return given
+
+
+def learning_module(c: RunConfig, a: Architecture, classes: int) -> torch.nn.Module:
+    """For what a step costs: weights as they come, frozen as asked; adapters cost little, and are left out."""
+    module = new_module(a, classes, **training_arguments(c))
+    freeze(module, c.model.frozen)
     return module
 
 
-def given_weights(init: str, workspace: Workspace) -> tuple[dict[str, torch.Tensor], tuple[str, ...] | None]:
-    """Weights of a safetensors file (classes unknown: None), a bundle's folder, or a run's best model."""
+class Given(NamedTuple):
+    """Weights, the module that they are of, and its classes; both None where they come from a file."""
+
+    weights: dict[str, torch.Tensor]
+    source: torch.nn.Module | None
+    classes: tuple[str, ...] | None
+
+
+def given_weights(init: str, workspace: Workspace) -> Given:
+    """Weights of a safetensors file, a bundle's folder, or a run's best model."""
     from vitscope.workflows.load import load
 
     if Path(init).is_file():
-        return load_weights(Path(init)), None
+        return Given(load_weights(Path(init)), None, None)
     bundle: ModelBundle = load(init, workspace)
-    return bundle.module.state_dict(), bundle.classes
+    return Given(bundle.module.state_dict(), bundle.module, bundle.classes)

@@ -25,13 +25,12 @@ from vitscope.errors import BadImage
 from vitscope.machine import Choices, Machine, measured
 from vitscope.machine.measured import Candidate
 from vitscope.models.create import Architecture
-from vitscope.models.weights import new_module
 from vitscope.storage.artifacts import write_json
 from vitscope.storage.workspace import Workspace
 from vitscope.text import seconds_of
 from vitscope.training.mixing import soft_cross_entropy_sum
-from vitscope.training.optim import freeze
 from vitscope.workflows.forward import compiled, set_attention
+from vitscope.workflows.initial import learning_module, training_arguments
 
 PROBE_S = 2.0  # a first step of one image that takes longer is not repeated: by it the length of a run is judged
 PICTURES, PICTURES_S = 8, 2.0  # training pictures that are decoded, and about how long at most
@@ -62,9 +61,7 @@ class Steps:
     def __init__(self, subject: Subject, choices: Choices, compiler: str | None = None):
         torch.set_num_threads(choices.threads)
         self.subject, self.device, self.compiler = subject, torch.device(choices.device), compiler
-        self._module = new_module(subject.architecture, subject.classes)
-        freeze(self._module, subject.config.model.frozen)
-        self._module = self._module.to(self.device).train()
+        self._module = learning_module(subject.config, subject.architecture, subject.classes).to(self.device).train()
         self._forwards: dict[tuple[str, bool], Callable[[torch.Tensor], torch.Tensor]] = {}
 
     def __call__(self, candidate: Candidate, images: int) -> float:
@@ -152,11 +149,12 @@ def kept_file(
 ) -> tuple[Path, dict[str, Any]]:
     """Where measurements of this subject on this machine are kept, and the key that the file repeats."""
     asked, a = subject.config.train, subject.architecture
+    arguments = training_arguments(subject.config)
     key = {
         "machine": [machine.cpu, machine.kind, choices.device],
         "torch": machine.torch,
         "threads": choices.threads,
-        "model": [a.name, a.kwargs, a.preprocess.size, subject.classes, subject.config.model.frozen],
+        "model": [a.name, a.kwargs, a.preprocess.size, subject.classes, subject.config.model.frozen, arguments],
         "images": subject.part,
         "asked": [asked.precision, asked.attention, asked.compile],
     }

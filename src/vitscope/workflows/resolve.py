@@ -23,6 +23,7 @@ from vitscope.data.sizes import some_sizes
 from vitscope.data.sources.kept import LARGE
 from vitscope.errors import RequestError, unknown
 from vitscope.machine import Choices, Machine, choose, probe
+from vitscope.models.adapters import check_peft, linear_layers
 from vitscope.models.create import Architecture, check_name, describe
 from vitscope.storage.workspace import Workspace
 from vitscope.text import count, seconds_of, some
@@ -155,6 +156,10 @@ def resolve(
         raise RequestError(
             "data.source: name the pictures to train on: a folder, 'digits', 'shapes', or an imported data set."
         )
+    if c.model.lora_rank:
+        check_peft()
+    if manifest_file is None:  # a run that has begun goes on
+        check_given(c.model)
     if manifest_file is not None:
         manifest, notices = Manifest.load(manifest_file), []
         if len(manifest) < LARGE and (changed := manifest.changed()):  # of more, `verify.py` tells while it trains
@@ -179,6 +184,12 @@ def resolve(
         raise RequestError(
             f"schedule.start_size: {architecture.name} takes pictures of one size only. Leave --start-size out."
         )
+    if c.model.lora_rank and manifest_file is None:
+        layers = linear_layers(architecture, len(manifest.classes))
+        notices.append(
+            f"LoRA: pairs of rank {c.model.lora_rank} beside {len(layers)} linear layers learn, and the head."
+        )
+
     if c.train.early_stop_epochs and len(manifest.of_split("val")) == 0:
         raise RequestError("train.early_stop_epochs: there is no validation split by which to stop early.")
     training = manifest.of_split("train")
@@ -234,6 +245,19 @@ def resolve(
     }
     final = config.build(c.model_dump(mode="json"), decided)
     return Plan(final, manifest, architecture, machine, choices, (*notices, *choices.warnings), told)
+
+
+def check_given(c: ModelConfig) -> None:
+    """Raise `RequestError` where what learns supposes given weights and there are none, or lacks its package."""
+    if c.lora_rank:
+        check_peft()
+        if c.frozen:
+            raise RequestError(
+                "model.lora_rank leaves all given weights as they are: model.frozen does not go with it."
+            )
+    if (c.lora_rank or c.frozen == 1) and not c.pretrained and c.init is None:
+        what = f"model.lora_rank: {c.lora_rank}" if c.lora_rank else "model.frozen: 1"
+        raise RequestError(f"{what}: random weights would stay as they are. Add --pretrained or --init to give some.")
 
 
 def check_init(c: ModelConfig, workspace: Workspace) -> list[str]:

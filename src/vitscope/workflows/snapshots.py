@@ -138,7 +138,7 @@ class Snapshots:
     @property
     def _source(self) -> nn.Module:
         """What evaluation uses, never the compiled form."""
-        return self.trained.average.module if self.trained.average is not None else self.trained.bundle.module
+        return self.trained.evaluated()
 
 
 class Pace:
