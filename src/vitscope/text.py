@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -41,3 +42,14 @@ def size(size_bytes: float) -> str:
     while size_bytes >= 1000 and larger:
         size_bytes, unit = size_bytes / 1000, larger.pop(0)
     return f"{size_bytes:.0f} bytes" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
+
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `8GB`, `500 MB`, `1.5GiB` or `2000000`. Raises `ValueError` in plain words."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([kmgt]i?|)b?", text.strip().lower())
+    if found is None or (size_bytes := int(float(found[1]) * _UNITS[found[2]])) <= 0:
+        raise ValueError(f"'{shown(text)}' is no size. Write it as 8GB, 500MB or 1.5GiB.")
+    return size_bytes

@@ -12,13 +12,14 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
+import numpy as np
 import psutil
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from vitscope.data import draw
+from vitscope.data import draw, sampling
 from vitscope.data.augment import Augment
 from vitscope.data.manifest import Manifest
 from vitscope.errors import BadImage, WorkFailed
@@ -29,7 +30,7 @@ WATCH_S = 2.0  # how often a worker looks whether the main process is still ther
 
 
 class Key(NamedTuple):
-    """A request to a worker: one sample of the split, in one epoch; `repeat` counts its views in the batch."""
+    """A request to a worker: one sample of the split, in one epoch; `repeat` tells its views apart."""
 
     row: int
     epoch: int
@@ -125,10 +126,18 @@ class TrainingLoader:
     (Every epoch draws another order, so no sample is left out for good; one batch shape is what compiled models want.)
     """
 
-    def __init__(self, views: TrainingViews, batch_size: int, workers: int, repeats: int = 1):
+    def __init__(
+        self,
+        views: TrainingViews,
+        batch_size: int,
+        workers: int,
+        repeats: int = 1,
+        sampling: Literal["uniform", "balanced"] = "uniform",
+    ):
         self.batch_size = batch_size
         self.steps_per_epoch = len(views) // batch_size
-        self._plan = _EpochPlan(len(views), batch_size, views.seed, repeats)
+        labels = views.samples.table["label"].to_numpy() if sampling == "balanced" else None
+        self._plan = _EpochPlan(len(views), batch_size, views.seed, repeats, labels)
         self._loader: Any = DataLoader(  # gives batches; its type speaks of items
             views,
             batch_sampler=self._plan,
@@ -162,22 +171,26 @@ class _EpochPlan:
     """The batch sampler: lists of keys of the current epoch.
 
     With `repeats` a batch holds so many views of each of its pictures, and an epoch, as long as ever, so many times
-    fewer pictures: repeated augmentation (arXiv:1901.09335).
+    fewer pictures: repeated augmentation (arXiv:1901.09335). With `labels` each class comes equally often.
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int, repeats: int = 1):
-        self.count, self.batch_size, self.seed, self.repeats = count, batch_size, seed, repeats
+    def __init__(self, count: int, batch_size: int, seed: int, repeats: int = 1, labels: np.ndarray | None = None):
+        self.count, self.batch_size, self.seed, self.repeats, self.labels = count, batch_size, seed, repeats, labels
         self.epoch = self.start = 0
 
     def __len__(self) -> int:
         return self.count // self.batch_size - self.start
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order = draw.order(self.count, self.seed, self.epoch)
-        for step in range(self.start, self.count // self.batch_size):
-            pictures = self.batch_size // self.repeats
-            chosen = order[step * pictures : (step + 1) * pictures]
-            yield [Key(int(index), self.epoch, repeat) for index in chosen for repeat in range(self.repeats)]
+        steps, pictures = self.count // self.batch_size, self.batch_size // self.repeats
+        if self.labels is None:
+            rows, earlier = sampling.uniform(self.count, self.seed, self.epoch)
+        else:
+            rows, earlier = sampling.balanced(self.labels, steps * pictures, self.seed, self.epoch)
+        for step in range(self.start, steps):
+            chosen = range(step * pictures, (step + 1) * pictures)
+            views = ((int(rows[i]), int(earlier[i]) * self.repeats) for i in chosen)
+            yield [Key(row, self.epoch, seen + repeat) for row, seen in views for repeat in range(self.repeats)]
 
 
 def evaluation_loader(samples: Manifest, preprocess: Preprocess, batch_size: int, workers: int) -> DataLoader[Batch]:

@@ -20,7 +20,7 @@ import torch
 from vitscope.errors import RequestError
 from vitscope.models.bundle import DESCRIPTION, WEIGHTS, ModelBundle, load_weights, write_weights
 from vitscope.storage.artifacts import new_folder, point, pointed, sha256, write_json
-from vitscope.training.ema import MovingAverage
+from vitscope.training.ema import EvaluationCopy
 from vitscope.training.progress import Progress
 
 RAW, STATE, SUMS = "raw.safetensors", "state.pt", "sums.json"
@@ -29,7 +29,7 @@ FORMAT = 1
 
 
 class Snapshot(NamedTuple):
-    """What a checkpoint gives back: raw weights, averaged weights (None without EMA) and the rest."""
+    """What a checkpoint gives back: raw weights, averaged weights (None where there are none) and the rest."""
 
     folder: Path
     step: int
@@ -44,7 +44,7 @@ class Trained:
 
     bundle: ModelBundle
     optimizer: torch.optim.Optimizer
-    average: MovingAverage | None
+    average: EvaluationCopy | None
     progress: Progress
 
     def restore(self, snapshot: Snapshot) -> None:

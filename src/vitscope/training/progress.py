@@ -22,6 +22,7 @@ class Progress:
     best_top1: float = float("-inf")
     best_loss: float = float("inf")
     epochs_since_best: int = 0
+    micro_batch: int | None = None  # images at a time since memory ran out; None: as the configuration says
 
     def add_step(self, loss: float, correct: int, images: int) -> None:
         """Count one optimizer step whose mean loss over `images` was `loss`."""

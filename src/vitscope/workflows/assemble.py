@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -15,11 +16,12 @@ from vitscope.data.loader import TrainingLoader, TrainingViews, evaluation_loade
 from vitscope.events import Observer
 from vitscope.models.bundle import ModelBundle
 from vitscope.storage.workspace import Workspace
+from vitscope.training.activations import checkpoint_activations
 from vitscope.training.checkpoint import Checkpoints, Snapshot, Trained
-from vitscope.training.ema import MovingAverage
+from vitscope.training.class_weights import class_weights
 from vitscope.training.loop import Training
 from vitscope.training.mixing import Mixing
-from vitscope.training.optim import create_optimizer, freeze
+from vitscope.training.optim import create_optimizer, evaluation_copy, freeze
 from vitscope.training.progress import Progress
 from vitscope.workflows.initial import initial_module
 from vitscope.workflows.resolve import Plan
@@ -50,10 +52,12 @@ def assemble(
             if hasattr(layer, "fused_attn"):
                 layer.fused_attn = False  # pyright: ignore
     bundle = ModelBundle(module, a.name, a.kwargs, plan.classes, a.preprocess)
-    average = MovingAverage(module, c.train.ema_decay) if c.train.ema_decay > 0 else None
     products = torch.bfloat16 if choices.precision == "bf16" else torch.float32
-    trained = Trained(bundle, create_optimizer(module, c.optim, products), average, Progress())
+    optimizer = create_optimizer(module, c.optim, products)
+    trained = Trained(bundle, optimizer, evaluation_copy(module, optimizer, c.train.ema_decay), Progress())
 
+    if c.train.checkpoint_activations:
+        checkpoint_activations(module)
     training_samples = plan.manifest.of_split("train")
     views = TrainingViews(training_samples, Augment(a.preprocess.size, c.augment, a.preprocess.interpolation), c.seed)
     evaluation = {
@@ -62,16 +66,29 @@ def assemble(
         if len(samples := plan.manifest.of_split(split))
     }
     mixing = Mixing(len(plan.classes), c.train.label_smoothing, c.augment.mixup, c.augment.cutmix, c.seed)
+    counts = np.bincount(training_samples.table["label"].to_numpy(), minlength=len(plan.classes))
+    weights = class_weights(c.train.class_weights, counts.tolist())
     forward = compiled(module, choices.compiler) if choices.compile else module
     torch.manual_seed(c.seed)  # whatever the weights came from, the generator of drop path begins the same
     if snapshot is not None:
         trained.restore(snapshot)
         if checkpoints.best is None:
             trained.progress.forget_best()
-    loader = TrainingLoader(views, c.train.batch_size, c.data.workers or 0, c.augment.repeats)
+    loader = TrainingLoader(views, c.train.batch_size, c.data.workers or 0, c.augment.repeats, c.data.sampling)
     augment = BatchAugment(c.augment, c.seed)
     return Training(
-        c, trained, forward, accelerator, loader, evaluation, augment, mixing, checkpoints, emit, stop_requested
+        c,
+        trained,
+        forward,
+        accelerator,
+        loader,
+        evaluation,
+        augment,
+        mixing,
+        checkpoints,
+        emit,
+        stop_requested,
+        weights.to(device) if weights is not None else None,
     )
 
 

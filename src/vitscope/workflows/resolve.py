@@ -27,8 +27,10 @@ from vitscope.text import count, some
 from vitscope.training.optim import OPTIMIZERS
 from vitscope.training.recipes import RECIPES, auto
 from vitscope.training.schedule import SCHEDULES
+from vitscope.workflows import levers
 from vitscope.workflows.data import prepare
 from vitscope.workflows.load import locate
+from vitscope.workflows.memory import check_activations, fitted
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,10 @@ def with_recipe(requested: Mapping[str, Any], pictures: Pictures | None = None) 
     asked = config.build(requested)
     check_names(asked)
     if asked.recipe not in (None, "auto"):
-        return config.build(RECIPES[asked.recipe].OPTIONS, requested)
+        return levers.settled(config.build(RECIPES[asked.recipe].OPTIONS, requested), requested)
     chosen = auto.choose(facts(requested, pictures))
-    return config.build(RECIPES[chosen.recipe].OPTIONS, chosen.options, requested, {"recipe": chosen.recipe})
+    built = config.build(RECIPES[chosen.recipe].OPTIONS, chosen.options, requested, {"recipe": chosen.recipe})
+    return levers.settled(built, requested)
 
 
 class Pictures(NamedTuple):
@@ -136,6 +139,7 @@ def check_names(c: RunConfig) -> None:
         raise RequestError(
             f"train.accumulation: {c.train.accumulation} parts of a batch of {c.train.batch_size}: one would be empty."
         )
+    levers.check(c)
 
 
 def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: Path | None = None) -> Plan:
@@ -205,6 +209,11 @@ def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: P
         },
     }
     final = config.build(c.model_dump(mode="json"), decided)
+    if final.train.checkpoint_activations:
+        check_activations(architecture, len(manifest.classes))
+    if final.train.memory is not None and manifest_file is None:  # a resumed run keeps what was chosen
+        final, found = fitted(final, architecture, len(manifest.classes))
+        notices.append(found)
     return Plan(final, manifest, architecture, machine, choices, (*notices, *choices.warnings))
 
 
