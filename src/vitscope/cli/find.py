@@ -52,11 +52,14 @@ def lr(
         print_json(found.to_dict())
         return
     if settings(ctx).verbosity >= 0:
-        print_table(("learning rate", "loss", "smoothed"), _rows(found.points), numbers=range(3), free=())
+        print_table(("learning rate", "loss"), _rows(found.points), numbers=range(2), free=())
     if found.diverged_at is not None:
         say(f"The loss diverged at {found.diverged_at:.2g}.")
     if found.suggestion is None:
-        say("The loss did not fall: no rate can be suggested. Try other ends with --from and --to, or more --steps.")
+        say(
+            "The loss neither fell nor rose clearly: no rate can be suggested. Try other ends with --from and --to, "
+            "or more --steps."
+        )
     else:
         say(f"Suggested: --lr {found.suggestion.lr:.2g} ({found.suggestion.rule}).")
 
@@ -100,6 +103,7 @@ def _request(source: str | None, file: str | None, set_: list[str] | None, flags
     return request(source, file, set_ or (), named)
 
 
-def _rows(points: list[Point]) -> list[tuple[str, str, str]]:
+def _rows(points: list[Point]) -> list[tuple[str, str]]:
     every = max(1, -(-len(points) // ROWS))
-    return [(f"{p.lr:.2e}", f"{p.loss:.4f}", f"{p.smoothed:.4f}") for p in points[::every]]
+    groups = [points[i : i + every] for i in range(0, len(points), every)]
+    return [(f"{group[0].lr:.2e}", f"{sum(p.loss for p in group) / len(group):.4f}") for group in groups]

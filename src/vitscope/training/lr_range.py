@@ -14,18 +14,18 @@ from vitscope.data.loader import Batch
 from vitscope.errors import WorkFailed
 from vitscope.training.loop import Training, train_step
 
-SMOOTHING = 0.9  # of the loss, with the bias of its start taken out
-DIVERGED = 1.5  # times the least smoothed loss so far
-SAFE = 0.1  # of the rate at which it diverges
-EDGE = 3  # points at each end whose slope is not trusted
+SMOOTHING = 0.9  # of the loss by which divergence is judged, with the bias of its start taken out
+DIVERGED = 1.5  # times the least of it so far
+FIRST_STEPS = 8  # in which nothing is judged
+CLEAR = 4.0  # standard errors by which a fall or a rise must stand out from the noise of single batches
+SAFE = 0.1  # of the rate at which the loss begins to rise
 
 
 class Point(NamedTuple):
-    """A step: its rate, the loss before it, and the loss smoothed."""
+    """A step: its rate, and the loss before it."""
 
     lr: float
     loss: float
-    smoothed: float
 
 
 class Suggestion(NamedTuple):
@@ -50,11 +50,11 @@ def sweep(
         if not math.isfinite(loss):
             break
         average = SMOOTHING * average + (1.0 - SMOOTHING) * loss
-        smoothed = average / (1.0 - SMOOTHING ** (i + 1))
-        points.append(Point(lr, loss, smoothed))
+        lately = average / (1.0 - SMOOTHING ** (i + 1))
+        points.append(Point(lr, loss))
         tell(points[-1])
-        least = min(least, smoothed)
-        if i > 2 * EDGE and smoothed > DIVERGED * least:
+        least = min(least, lately)
+        if i >= FIRST_STEPS and lately > DIVERGED * least:
             break
     if not points:
         raise WorkFailed(f"The loss is no number at the first rate, {low:g}, already: begin lower with --from.")
@@ -76,19 +76,36 @@ def batches(t: Training) -> Iterator[Batch]:
         p.epoch, p.step_in_epoch = p.epoch + 1, 0
 
 
-def suggest(points: list[Point], is_diverged: bool) -> Suggestion | None:
-    """The rate where the smoothed loss falls fastest, or a tenth of where it diverges, if that is less.
+def smoothed(losses: np.ndarray) -> np.ndarray:
+    """(N,) → (N,): the mean of the steps around each, a tenth of all of them; fewer at the ends."""
+    half = _half_window(losses)
+    return np.array([losses[max(0, i - half) : i + half + 1].mean() for i in range(len(losses))])
 
-    None where it never falls.
+
+def suggest(points: list[Point]) -> Suggestion | None:
+    """The rate where the smoothed loss falls fastest; where it never clearly falls, a tenth of where it rises.
+
+    None where it does neither.
     """
-    if len(points) < 2 * EDGE + 2:
+    if len(points) <= FIRST_STEPS:
         return None
-    logs, losses = np.log([p.lr for p in points]), np.array([p.smoothed for p in points])
-    slopes = np.gradient(losses, logs)[EDGE : len(points) - EDGE]
-    if slopes.min() >= 0:
+    losses = np.array([point.loss for point in points])
+    smooth = smoothed(losses)
+    lowest = int(smooth.argmin())
+    # Neighbouring steps differ by noise alone, about: from their differences, so that a trend does not count as noise.
+    noise = float(np.median(np.abs(np.diff(losses[: lowest + FIRST_STEPS])))) / 0.954  # √2 · 0.6745, of a normal one
+    clear = CLEAR * noise / math.sqrt(2 * _half_window(losses) + 1)
+    if smooth[0] - smooth[lowest] > clear:
+        slopes = np.gradient(smooth, np.log([point.lr for point in points]))
+        return Suggestion(points[int(slopes[: lowest + 1].argmin())].lr, "where the loss falls fastest")
+    rising = np.flatnonzero(smooth[lowest:] > smooth[lowest] + clear)
+    if len(rising) == 0:
         return None
-    steepest = points[EDGE + int(slopes.argmin())].lr
-    safe = SAFE * points[-1].lr
-    if is_diverged and safe < steepest:
-        return Suggestion(safe, "a tenth of the rate at which the loss diverged")
-    return Suggestion(steepest, "where the loss falls fastest")
+    rise = points[lowest + int(rising[0])].lr
+    return Suggestion(
+        SAFE * rise, f"a tenth of {rise:.2g}, where the loss begins to rise; before, it does not fall clearly"
+    )
+
+
+def _half_window(losses: np.ndarray) -> int:
+    return max(1, len(losses) // 20)

@@ -25,7 +25,7 @@ from vitscope.storage.workspace import Workspace
 from vitscope.text import parse_size
 from vitscope.training.checkpoint import Checkpoints
 from vitscope.training.loop import Training, train_step
-from vitscope.training.lr_range import Point, Suggestion, suggest, sweep
+from vitscope.training.lr_range import Point, Suggestion, smoothed, suggest, sweep
 from vitscope.workflows.assemble import assemble
 from vitscope.workflows.footprint import Estimator
 from vitscope.workflows.resolve import Plan, resolve
@@ -107,15 +107,15 @@ def find_lr(
     with trying(plan, workspace, told) as training:
         points = sweep(training, low, high, steps, tell)
     is_diverged = len(points) < steps
-    found = FoundRate(
-        suggest(points, is_diverged), points, points[-1].lr if is_diverged else None, tuple(dict.fromkeys(told))
-    )
+    found = FoundRate(suggest(points), points, points[-1].lr if is_diverged else None, tuple(dict.fromkeys(told)))
     if figure is not None:
         suggested = found.suggestion.lr if found.suggestion else None
-        lrs, losses, smoothed = zip(*points, strict=True)
+        lrs, losses = zip(*points, strict=True)
         c = plan.config
         line = f"{plan.architecture.name}, {c.optim.name}, batches of {c.train.batch_size}"
-        style.save(lr_range.figure(lrs, losses, smoothed, suggested=suggested, told=line), figure)
+        style.save(
+            lr_range.figure(lrs, losses, smoothed(np.array(losses)).tolist(), suggested=suggested, told=line), figure
+        )
     return found
 
 
