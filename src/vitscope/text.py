@@ -48,3 +48,14 @@ def seconds_of(duration: str) -> float:
     """Seconds of a duration such as 10m, 1h30m, 45s or 90."""
     parts = re.findall(r"([\d.]+)([hms]?)", duration)
     return sum(float(number) * {"h": 3600, "m": 60, "s": 1, "": 1}[unit] for number, unit in parts)
+
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `8GB`, `500 MB`, `1.5GiB` or `2000000`. Raises `ValueError` in plain words."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([kmgt]i?|)b?", text.strip().lower())
+    if found is None or (size_bytes := int(float(found[1]) * _UNITS[found[2]])) <= 0:
+        raise ValueError(f"'{shown(text)}' is no size. Write it as 8GB, 500MB or 1.5GiB.")
+    return size_bytes

@@ -56,7 +56,7 @@ def test_json_is_a_list_of_objects(command: Command, pictures: Path) -> None:
     told = json.loads(out)
     assert code == 0
     assert told == [one.to_dict() for one in predict(tiny_bundle(), pictures / "pear")]
-    assert list(told[0]) == ["path", "label", "probability", "top"]
+    assert list(told[0]) == ["path", "label", "probability", "top", "tta"]
     assert list(told[0]["top"][0]) == ["label", "probability"]
 
 

@@ -42,7 +42,8 @@ def assembled(pictures: Path, place: Path, options: dict[str, Any]) -> Training:
 
 
 @pytest.mark.usefixtures("double")
-def test_accumulation_equals_the_large_batch_in_float64(pictures: Path, tiny: dict, tmp_path: Path):
+@pytest.mark.parametrize("class_weights", ["none", "balanced"])
+def test_accumulation_equals_the_large_batch_in_float64(pictures: Path, tiny: dict, tmp_path: Path, class_weights: str):
     weights = []
     for parts in (1, 3, 8):
         t = assembled(
@@ -52,7 +53,7 @@ def test_accumulation_equals_the_large_batch_in_float64(pictures: Path, tiny: di
                 tiny,
                 {
                     "model": {"drop_path": 0.0},
-                    "train": {"accumulation": parts},
+                    "train": {"accumulation": parts, "class_weights": class_weights},
                     "augment": {"mixup": 0.5, "cutmix": 0.5},
                 },
             ),
@@ -92,6 +93,28 @@ def test_a_step_is_what_torch_does_by_hand(pictures: Path, tiny: dict, tmp_path:
     )
     for name, parameter in module.named_parameters():
         assert torch.allclose(parameter, before[name] - 0.1 * gradients[name], atol=1e-7), name
+
+
+def test_weighted_classes_are_torchs_weighted_cross_entropy(pictures: Path, tiny: dict, tmp_path: Path):
+    t = assembled(
+        pictures,
+        tmp_path,
+        merge(
+            tiny,
+            {
+                "model": {"drop_path": 0.0},
+                "train": {"class_weights": "balanced", "label_smoothing": 0.0, "accumulation": 2},
+            },
+        ),
+    )
+    assert t.class_weights is not None
+    counts = torch.tensor([12.0, 10.0, 7.0])  # of training: 72 % of 16, 14 and 10
+    torch.testing.assert_close(t.class_weights, counts.sum() / (3 * counts))
+    batch = next(t.loader.epoch(0))
+    images = t.trained.bundle.preprocess.normalize(batch.images)
+    logits = t.trained.bundle.module.train()(images)
+    expected = torch.nn.functional.cross_entropy(logits, batch.labels, weight=t.class_weights)
+    assert train_step(t, batch).loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_watchers_change_nothing(pictures: Path, tiny: dict, tmp_path: Path):

@@ -8,7 +8,14 @@ import torch
 from vitscope.config import OptimConfig
 from vitscope.models.create import create_model
 from vitscope.training.muon import orthogonalized
-from vitscope.training.optim import OPTIMIZERS, create_optimizer, freeze, parameter_groups
+from vitscope.training.optim import (
+    OPTIMIZERS,
+    create_optimizer,
+    evaluation_copy,
+    freeze,
+    parameter_groups,
+    state_values,
+)
 
 SIZES = {"img_size": 32, "patch_size": 16, "embed_dim": 32, "depth": 1, "num_heads": 2}
 
@@ -121,3 +128,57 @@ def test_frozen_layers_are_the_first_ones(share: float, first_trained: str):
     )
     parameters = [p for g in create_optimizer(module, OptimConfig()).param_groups for p in g["params"]]
     assert len(parameters) == len(trained)
+
+
+def test_schedule_free_follows_the_papers_three_sequences():
+    """Algorithm 1 of arXiv:2405.15682 with AdamW's step, x, y and z written out in float64."""
+    start, lrs, beta, decay, weight_decay = np.array([1.0, -2.0, 0.5]), [0.01, 0.02, 0.03, 0.03], 0.9, 0.99, 0.1
+    module = torch.nn.Linear(3, 1, bias=False).double()
+    module.weight.data.copy_(torch.from_numpy(start)[None])
+    c = OptimConfig(name="schedulefree", lr=0.03, betas=(beta, decay), weight_decay=weight_decay)
+    optimizer = create_optimizer(module, c)
+    average = evaluation_copy(module, optimizer, 0.0)
+    assert average is not None
+    x = z = y = start
+    squares, total = np.zeros(3), 0.0
+    for t, lr in enumerate(lrs, 1):
+        y = (1 - beta) * z + beta * x
+        assert module.weight.detach().numpy()[0] == pytest.approx(y, rel=1e-12)
+        gradient = 2 * y + np.array([0.3, -0.1, 0.2])
+        squares = decay * squares + (1 - decay) * gradient**2
+        z = z - lr * (gradient / (np.sqrt(squares / (1 - decay**t)) + 1e-8) + weight_decay * y)
+        total += lr**2
+        x = (1 - lr**2 / total) * x + lr**2 / total * z
+        module.weight.grad = torch.from_numpy(gradient)[None]
+        optimizer.param_groups[0]["lr"] = lr
+        optimizer.step()
+        average.update(module)
+        assert average.module.weight.detach().numpy()[0] == pytest.approx(x, rel=1e-10)
+
+
+def test_schedule_free_evaluates_frozen_weights_as_they_are():
+    module = create_model("vit_tiny_patch16_224", num_classes=3, **SIZES)
+    freeze(module, 1.0)
+    optimizer = create_optimizer(module, OptimConfig(name="schedulefree", lr=0.1))
+    average = evaluation_copy(module, optimizer, 0.0)
+    assert average is not None
+    for _ in range(2):
+        for p in module.parameters():
+            p.grad = torch.ones_like(p) if p.requires_grad else None
+        optimizer.step()
+        average.update(module)
+    for (name, one), other in zip(average.module.named_parameters(), module.parameters(), strict=True):
+        assert torch.equal(one, other) != name.startswith("head."), name
+
+
+def test_the_optimizers_numbers_are_counted_as_they_keep_them():
+    for name in OPTIMIZERS:
+        module = create_model("vit_tiny_patch16_224", num_classes=3, **SIZES | {"depth": 3})
+        freeze(module, 0.5)
+        c = OptimConfig(name=name)
+        optimizer = create_optimizer(module, c)
+        for p in module.parameters():
+            p.grad = torch.ones_like(p) if p.requires_grad else None
+        optimizer.step()
+        tensors = (v for state in optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor))
+        assert state_values(module, c) == sum(v.numel() for v in tensors if v.ndim), name

@@ -33,7 +33,25 @@ ALL_LEVERS = {
         "erase": 0.3,
         "repeats": 2,
     },
-    "train": {"epochs": 3, "batch_size": 8, "accumulation": 2, "ema_decay": 0.9, "early_stop_epochs": 50},
+    "train": {
+        "epochs": 3,
+        "batch_size": 8,
+        "accumulation": 2,
+        "ema_decay": 0.9,
+        "early_stop_epochs": 50,
+        "class_weights": "effective",
+        "checkpoint_activations": True,
+        "tta": "flip",
+    },
+    "checkpoint": {"every_steps": 1, "keep": 1000},
+}
+OTHER_LEVERS = {
+    "seed": 4,
+    "model": {"drop_path": 0.2, "dropout": 0.1, "frozen": 0.3},
+    "data": {"sampling": "balanced"},
+    "optim": {"name": "schedulefree"},
+    "augment": {"mixup": 0.4, "erase": 0.3},
+    "train": {"epochs": 3, "batch_size": 8, "accumulation": 3},
     "checkpoint": {"every_steps": 1, "keep": 1000},
 }
 MEASURED = ("images_per_s", "data_wait", "memory_gb")  # depend on the machine's load, not on the run
@@ -81,8 +99,9 @@ def resumed_elsewhere(run: vitscope.Run, checkpoint: str, place: Path, workers: 
     return vitscope.resume(run.id, checkpoint=checkpoint, workspace=place)
 
 
-def test_restored_from_every_step_the_rest_is_the_same(pictures: Path, tiny: dict, tmp_path: Path):
-    run = vitscope.train(pictures, workspace=tmp_path / "whole", **merge(tiny, ALL_LEVERS))
+@pytest.mark.parametrize("levers", [ALL_LEVERS, OTHER_LEVERS])
+def test_restored_from_every_step_the_rest_is_the_same(levers: dict, pictures: Path, tiny: dict, tmp_path: Path):
+    run = vitscope.train(pictures, workspace=tmp_path / "whole", **merge(tiny, levers))
     whole = everything(run)
     names = [p.name for p in Checkpoints(run.folder / "checkpoints").all()]
     assert len(names) == 9  # three epochs of three steps

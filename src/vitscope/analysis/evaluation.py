@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vitscope.models.tta import TTA
+
 Z_95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 
 
@@ -57,6 +59,7 @@ class Evaluation:
     classes: tuple[str, ...]
     problems: list[Skipped] = field(default_factory=list)  # images left out
     notices: list[str] = field(default_factory=list)  # what a reader of the numbers should know
+    tta: TTA = "none"  # whether each image was looked at alone or averaged with its mirror image
 
     @property
     def skipped(self) -> int:
@@ -78,6 +81,7 @@ class Evaluation:
             "skipped": self.skipped,
             "problems": [asdict(problem) for problem in self.problems],
             "notices": list(self.notices),
+            "tta": self.tta,
         }
 
 

@@ -30,6 +30,7 @@ COMMANDS: dict[str, Entry] = {
     "demo": Entry("demo", "Train a small ViT on the embedded digits, export it and prove the export."),
     "data": Entry("data", "Import data sets, find what is wrong with them, see them."),
     "train": Entry("train", "Train a Vision Transformer on your own images."),
+    "find": Entry("find", "Find a learning rate or a batch size for a run, by trying."),
     "resume": Entry("resume", "Go on exactly where a run stopped."),
     "config": Entry("config", "The run description: its schema, check a file, show what it resolves to."),
     "runs": Entry("runs", "The runs of this workspace."),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vitscope.storage.workspace import DATA_COPIES
-from vitscope.text import size
+from vitscope.text import count, size
 
 if TYPE_CHECKING:
     from vitscope.storage.workspace import Workspace
@@ -23,7 +23,9 @@ def lines(e: Estimate, workspace: Workspace) -> Iterator[str]:
     forward = f"{e.forward_flops / 1e9:.2f} GFLOP an image forward"
     yield f"Model        {plan.architecture.name}: {e.parameters:,} parameters, {forward}"
     yield f"Training     {plan.total_steps:,} steps of {c.train.batch_size} images, {e.training_flops / 1e15:.3g} PFLOP"
-    yield f"Memory       about {size(e.memory_bytes)} for weights, optimizer and one part of the batch"
+    made_of = f"{size(e.memory.weights)} for weights and optimizer, {size(e.memory.program)} for the program"
+    held = f"{size(e.memory.activations + e.memory.batch)} for {count(e.memory.images, 'image')} at a time"
+    yield f"Memory       about {size(e.memory.total)} ({held}, {made_of})"
     free = workspace.free_bytes
     enough = "" if free > e.disk_bytes else " — NOT ENOUGH"
     made_of = f"{c.checkpoint.keep + 2} checkpoints of {size(e.checkpoint_bytes)}, {DATA_COPIES}× the data"

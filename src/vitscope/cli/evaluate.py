@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -26,6 +26,10 @@ def command(
         str | None,
         typer.Option("-o", "--output", help="Draw the confusion matrix there (PNG, SVG, PDF)."),
     ] = None,
+    tta: Annotated[
+        Literal["none", "flip"],
+        typer.Option("--tta", help="none, or flip: average the answers for each image and its mirror image."),
+    ] = "none",
     json: Annotated[bool, typer.Option("--json", help="The whole report as an object.")] = False,
 ) -> None:
     """Report accuracy with its interval, per class and confusion."""
@@ -33,7 +37,7 @@ def command(
     from vitscope.workflows.evaluate import evaluate
 
     with _progress(settings(ctx).verbosity >= 0) as progress:
-        result = evaluate(model, data, split, open_workspace(ctx), figure=output, progress=progress)
+        result = evaluate(model, data, split, open_workspace(ctx), figure=output, progress=progress, tta=tta)
     for problem in result.problems:
         warn(f"{shown(problem.path)}: {problem.reason}. Left out.")
     for notice in result.notices:
@@ -60,7 +64,9 @@ def _progress(is_wanted: bool) -> Iterator[Callable[[int, int], None] | None]:
 
 def _report(result: Evaluation) -> None:
     low, high = result.top1_interval
-    say(f"{result.split}: {result.count:,} images" + (f", {result.skipped:,} left out" if result.skipped else ""))
+    left_out = f", {result.skipped:,} left out" if result.skipped else ""
+    mirrored = ", each averaged with its mirror image" if result.tta == "flip" else ""
+    say(f"{result.split}: {result.count:,} images{left_out}{mirrored}")
     say(f"top-1 accuracy  {result.top1:.2%}  (95 % interval {low:.2%} to {high:.2%})")
     if result.top5 is not None:
         say(f"top-5 accuracy  {result.top5:.2%}")

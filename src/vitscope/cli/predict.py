@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import unicodedata
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -26,7 +26,13 @@ def command(
         int | None,
         typer.Option(min=1, help="Tell so many classes an image, best first (with --json: 5)."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="A list of objects: path, label, probability, top.")] = False,
+    tta: Annotated[
+        Literal["none", "flip"],
+        typer.Option("--tta", help="none, or flip: average the answers for each image and its mirror image."),
+    ] = "none",
+    json: Annotated[
+        bool, typer.Option("--json", help="A list of objects: path, label, probability, top, tta.")
+    ] = False,
 ) -> None:
     """Print path, class and probability of each image, separated by tabs; further classes follow with --top."""
     from vitscope.data.sources.walk import LeftOut
@@ -39,10 +45,10 @@ def command(
     found = collect([path for image in images for path in (_from_stdin() if image == "-" else [image])], left_out)
     for notice in left_out.notices():
         warn(notice)
-    predictor = open_predictor(model, open_workspace(ctx))
+    predictor = open_predictor(model, open_workspace(ctx), tta)
     good: list[Prediction] = []
     bad = 0
-    for prediction in predictions(predictor, found, top or (5 if json else 1)):
+    for prediction in predictions(predictor, found, top or (5 if json else 1), tta):
         if prediction.problem is not None:
             bad += 1
             warn(f"{shown(prediction.path)}: {prediction.problem}.")

@@ -71,6 +71,11 @@ class DataConfig(Group):
         le=1,
     )
     interpolation: Literal["bilinear", "bicubic"] | None = option(None, "Resize filter; none: the model's own.")
+    sampling: Literal["uniform", "balanced"] = option(
+        "uniform",
+        "How an epoch draws its pictures: each one equally often, or each class (rare pictures then come repeatedly).",
+        flag="--sampling",
+    )
 
 
 class ModelConfig(Group):
@@ -136,7 +141,11 @@ class ModelConfig(Group):
 class OptimConfig(Group):
     """The optimizer."""
 
-    name: str = option("adamw", "Optimizer: adamw, sgd, or muon (with adamw for all but matrices).", flag="--optimizer")
+    name: str = option(
+        "adamw",
+        "Optimizer: adamw, sgd, muon (with adamw for all but matrices), or schedulefree (AdamW without a schedule).",
+        flag="--optimizer",
+    )
     lr: float = option(1e-3, "Peak learning rate.", gt=0, le=100, flag="--lr")
     weight_decay: float = option(
         0.05,
@@ -145,7 +154,9 @@ class OptimConfig(Group):
         le=10,
         flag="--weight-decay",
     )
-    betas: Pair = option((0.9, 0.999), "AdamW's decay rates of the moments.")
+    betas: Pair = option(
+        (0.9, 0.999), "AdamW's decay rates of the moments; the first of schedulefree is its interpolation."
+    )
     momentum: float = option(0.9, "SGD's and Muon's momentum.", ge=0, lt=1)
     layer_decay: float = option(
         1.0,
@@ -220,8 +231,26 @@ class TrainConfig(Group):
     accumulation: int = option(
         1, "Parts into which the batch is split to save memory; the result is the same.", ge=1, flag="--accumulation"
     )
+    checkpoint_activations: bool = option(
+        False,
+        "Keep the inputs of the blocks alone and compute the rest again going backward: less memory, more time.",
+        flag="--checkpoint-activations",
+    )
+    memory: str | None = option(
+        None,
+        "Memory to stay within, such as 8GB or 500MB: accumulation and the like are chosen so that the estimate fits.",
+        flag="--memory",
+    )
     eval_batch_size: int = option(128, "Images a batch in evaluation.", ge=1, unit="images")
     label_smoothing: float = option(0.1, "Share of the target spread over all classes.", ge=0, lt=1)
+    class_weights: Literal["none", "balanced", "effective"] = option(
+        "none",
+        "Weights of the classes in the loss: the inverse of their counts, or of their effective numbers.",
+        flag="--class-weights",
+    )
+    tta: Literal["none", "flip"] = option(
+        "none", "Validation and test of the run: each picture alone, or averaged with its mirror image.", flag="--tta"
+    )
     ema_decay: float = option(
         0.0, "Decay of the moving average of the weights that evaluation then uses; 0: off.", ge=0, lt=1, flag="--ema"
     )

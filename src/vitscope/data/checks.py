@@ -98,7 +98,7 @@ def _balance(manifest: Manifest, for_training: Counter[str]) -> list[str]:
         notices.append(
             f"The classes are uneven: {some([largest])} has {count(most, 'training image')}, {some([smallest])} "
             f"{fewest:,}. Accuracy over all will say little of the small ones: look at the results by class, and add "
-            "images to those if you can."
+            "images to those if you can. --sampling balanced or --class-weights balanced gives them more weight."
         )
     if tiny := [name for name in manifest.classes if for_training[name] < TINY]:
         have = count(len(tiny), "class has", "classes have")

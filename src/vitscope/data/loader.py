@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import psutil
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -23,6 +24,7 @@ from vitscope.data import draw
 from vitscope.data.augment import Augment
 from vitscope.data.manifest import Manifest
 from vitscope.data.pictures import Pictures
+from vitscope.data.sampling import Sampling, draws
 from vitscope.errors import BadImage, WorkFailed
 from vitscope.preprocess import Preprocess
 
@@ -31,7 +33,7 @@ WATCH_S = 2.0  # how often a worker looks whether the main process is still ther
 
 
 class Key(NamedTuple):
-    """A request to a worker: one sample of the split, in one epoch; `repeat` counts its views in the batch."""
+    """A request to a worker: one sample of the split, in one epoch; `repeat` tells its views apart."""
 
     row: int
     epoch: int
@@ -132,10 +134,18 @@ class TrainingLoader:
     (Every epoch draws another order, so no sample is left out for good; one batch shape is what compiled models want.)
     """
 
-    def __init__(self, views: TrainingViews, batch_size: int, workers: int, repeats: int = 1):
+    def __init__(
+        self,
+        views: TrainingViews,
+        batch_size: int,
+        workers: int,
+        repeats: int = 1,
+        sampling: Sampling = "uniform",
+    ):
         self.batch_size = batch_size
         self.steps_per_epoch = len(views) // batch_size
-        self._plan = _EpochPlan(len(views), batch_size, views.seed, repeats)
+        labels = views.samples.table["label"].to_numpy()
+        self._plan = _EpochPlan(labels, batch_size, views.seed, repeats, sampling)
         self._loader: Any = DataLoader(  # gives batches; its type speaks of items
             views,
             batch_sampler=self._plan,
@@ -172,19 +182,25 @@ class _EpochPlan:
     fewer pictures: repeated augmentation (arXiv:1901.09335).
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int, repeats: int = 1):
-        self.count, self.batch_size, self.seed, self.repeats = count, batch_size, seed, repeats
+    def __init__(
+        self, labels: np.ndarray, batch_size: int, seed: int, repeats: int = 1, sampling: Sampling = "uniform"
+    ):
+        self.labels = labels
+        self.sampling: Sampling = sampling
+        self.batch_size, self.seed, self.repeats = batch_size, seed, repeats
+        self.steps = len(labels) // batch_size
         self.epoch = self.start = 0
 
     def __len__(self) -> int:
-        return self.count // self.batch_size - self.start
+        return self.steps - self.start
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order = draw.order(self.count, self.seed, self.epoch)
-        for step in range(self.start, self.count // self.batch_size):
-            pictures = self.batch_size // self.repeats
-            chosen = order[step * pictures : (step + 1) * pictures]
-            yield [Key(int(index), self.epoch, repeat) for index in chosen for repeat in range(self.repeats)]
+        pictures = self.batch_size // self.repeats
+        rows, earlier = draws(self.sampling, self.labels, self.steps * pictures, self.seed, self.epoch)
+        for step in range(self.start, self.steps):
+            chosen = range(step * pictures, (step + 1) * pictures)
+            views = ((int(rows[i]), int(earlier[i]) * self.repeats) for i in chosen)
+            yield [Key(row, self.epoch, seen + repeat) for row, seen in views for repeat in range(self.repeats)]
 
 
 def still_loader(views: TrainingViews, batch_size: int, workers: int) -> DataLoader[Batch]:

@@ -10,13 +10,15 @@ import torch
 
 from vitscope.inference.predictor import stacks
 from vitscope.models.bundle import ModelBundle
+from vitscope.models.tta import TTA, logits
 
 
 @dataclass(frozen=True)
 class TorchPredictor:
-    """Predicts with a bundle's own module and preprocessing."""
+    """Predicts with a bundle's own module and preprocessing; with `tta` "flip" each picture and its mirror image."""
 
     bundle: ModelBundle
+    tta: TTA = "none"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -24,7 +26,9 @@ class TorchPredictor:
 
     def __call__(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
         device = next(self.bundle.module.parameters()).device
-        return self.bundle.probabilities(self.pixels(pictures).to(device)).cpu().numpy()
+        with torch.inference_mode():
+            scores = logits(self.bundle.module, self.pixels(pictures).to(device), self.tta)
+        return scores.softmax(dim=-1).cpu().numpy()
 
     def pixels(self, pictures: Sequence[np.ndarray]) -> torch.Tensor:
         """What the module is fed: (N, 3, S, S) float32. Pictures of equal size share one pass."""

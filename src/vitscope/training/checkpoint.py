@@ -22,7 +22,7 @@ from vitscope.errors import RequestError
 from vitscope.models.adapters import merged
 from vitscope.models.bundle import DESCRIPTION, WEIGHTS, ModelBundle, load_weights, write_weights
 from vitscope.storage.artifacts import new_folder, point, pointed, sha256, write_json
-from vitscope.training.ema import MovingAverage
+from vitscope.training.ema import EvaluationCopy
 from vitscope.training.progress import Progress
 
 RAW, AVERAGE, STATE, SUMS = "raw.safetensors", "average.safetensors", "state.pt", "sums.json"
@@ -31,7 +31,7 @@ FORMAT = 1
 
 
 class Snapshot(NamedTuple):
-    """What a checkpoint gives back: raw weights, averaged weights (None without EMA) and the rest."""
+    """What a checkpoint gives back: raw weights, averaged weights (None where there are none) and the rest."""
 
     folder: Path
     step: int
@@ -49,7 +49,7 @@ class Trained:
 
     bundle: ModelBundle
     optimizer: torch.optim.Optimizer
-    average: MovingAverage | None
+    average: EvaluationCopy | None
     progress: Progress
     adapted: torch.nn.Module | None = None
 

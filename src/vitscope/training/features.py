@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from vitscope.config import RunConfig
-from vitscope.data import draw
 from vitscope.data.batches import BatchAugment
 from vitscope.data.loader import Batch
+from vitscope.data.sampling import Sampling, draws
 
 
 def classifier(module: nn.Module) -> nn.Linear | None:
@@ -30,8 +30,10 @@ def suffice(module: nn.Module, c: RunConfig) -> bool:
     if last is None:
         return False
     learning = {id(p) for p in module.parameters() if p.requires_grad}
+    if learning != {id(p) for p in last.parameters()}:
+        return False
     rates = (c.model.drop_path, c.model.dropout, c.model.patch_drop)
-    return learning == {id(p) for p in last.parameters()} and not any(rates) and sees_the_same(c)
+    return not any(rates) and sees_the_same(c) and c.train.tta == "none"
 
 
 def sees_the_same(c: RunConfig) -> bool:
@@ -74,9 +76,10 @@ class FeatureLoader:
     samples: tuple[str, ...]
     batch_size: int
     seed: int
+    sampling: Sampling = "uniform"
 
     @classmethod
-    def of(cls, batches: Iterable[Batch], batch_size: int, seed: int) -> FeatureLoader:
+    def of(cls, batches: Iterable[Batch], batch_size: int, seed: int, sampling: Sampling = "uniform") -> FeatureLoader:
         """From the batches of all training samples in their order."""
         there = [batch for batch in batches if len(batch.labels)]
         return cls(
@@ -85,6 +88,7 @@ class FeatureLoader:
             tuple(sample for batch in there for sample in batch.samples),
             batch_size,
             seed,
+            sampling,
         )
 
     @property
@@ -93,10 +97,12 @@ class FeatureLoader:
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """As `TrainingLoader.epoch`."""
-        order = torch.from_numpy(draw.order(len(self.labels), self.seed, epoch))
-        for rows in order[: self.steps_per_epoch * self.batch_size].split(self.batch_size)[start:]:
-            samples = tuple(self.samples[row] for row in rows.tolist())
-            yield Batch(self.features[rows], self.labels[rows], (), samples, (0,) * len(rows))
+        count = self.steps_per_epoch * self.batch_size
+        drawn = draws(self.sampling, self.labels.numpy(), count, self.seed, epoch)
+        rows, earlier = (torch.from_numpy(each).split(self.batch_size)[start:] for each in drawn)
+        for chosen, seen in zip(rows, earlier, strict=True):
+            samples = tuple(self.samples[row] for row in chosen.tolist())
+            yield Batch(self.features[chosen], self.labels[chosen], (), samples, tuple(seen.tolist()))
 
     def close(self) -> None:
         """There is no worker to end."""

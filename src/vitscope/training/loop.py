@@ -41,6 +41,7 @@ from vitscope.training.features import FeatureLoader, classifier
 from vitscope.training.horizon import Horizon
 from vitscope.training.meter import StepMeter, memory_in_use_gb
 from vitscope.training.mixing import Mixing, soft_cross_entropy_sum
+from vitscope.training.out_of_memory import in_parts_that_fit
 from vitscope.training.resolution import Resolution
 from vitscope.training.schedule import lr_factor
 from vitscope.training.validation import Scores, validate
@@ -67,6 +68,7 @@ class Training:
     stop_requested: Callable[[], bool] = field(default=lambda: False)
     budget: TimeBudget | None = None
     on_features: bool = False  # batches hold the head's inputs in place of pictures; `forward` is the head
+    class_weights: torch.Tensor | None = None  # (C,), on the device
 
     def close(self) -> None:
         """End the worker processes."""
@@ -126,7 +128,7 @@ class Measured(NamedTuple):
 
 
 def train_step(t: Training, batch: Batch) -> Measured:
-    """One optimizer step on the effective batch, in `accumulation` parts whose summed gradient is the whole's."""
+    """One optimizer step on the effective batch, in parts whose summed gradient is the whole's."""
     c, p, module, optimizer = t.config, t.trained.progress, t.trained.module, t.trained.optimizer
     device, count = t.accelerator.device, len(batch.labels)
     lr = c.optim.lr * lr_factor(t.horizon.position(p.step), t.horizon.total_steps, c.schedule)
@@ -140,16 +142,7 @@ def train_step(t: Training, batch: Batch) -> Measured:
         views = t.augment(views, batch.samples, batch.repeats, p.epoch)
         images = t.trained.bundle.preprocess.normalize(views)
     images, targets = t.mixing(images, batch.labels.to(device), p.epoch, p.step_in_epoch)
-    loss = torch.zeros((), device=device)
-    correct = torch.zeros((), device=device)
-    size = math.ceil(count / c.train.accumulation)
-    for part, wanted in zip(images.split(size), targets.split(size), strict=True):
-        with t.accelerator.autocast():
-            logits = t.forward(part)
-        part_loss = soft_cross_entropy_sum(logits.to(wanted.dtype), wanted) / count
-        t.accelerator.backward(part_loss)
-        loss += part_loss.detach()
-        correct += (logits.argmax(dim=1) == wanted.argmax(dim=1)).sum()
+    loss, correct = in_parts_that_fit(t, count, lambda part: gradient(t, images, targets, part))
 
     limit = c.optim.clip_grad if c.optim.clip_grad is not None else math.inf
     grad_norm = torch.nn.utils.clip_grad_norm_(module.parameters(), limit)
@@ -160,6 +153,25 @@ def train_step(t: Training, batch: Batch) -> Measured:
     p.step += 1
     p.step_in_epoch += 1
     return Measured(lr, loss, grad_norm, correct)
+
+
+def gradient(t: Training, images: torch.Tensor, targets: torch.Tensor, part: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Add up the gradient of the batch's mean loss, `part` images at a time; returns that loss and how many are right.
+
+    The mean is over images, or over their weights where the classes have some.
+    """
+    weighted = targets if t.class_weights is None else targets * t.class_weights
+    whole = len(targets) if t.class_weights is None else weighted.sum()
+    loss = torch.zeros((), device=images.device)
+    correct = torch.zeros((), device=images.device)
+    for some, wanted, labels in zip(images.split(part), weighted.split(part), targets.split(part), strict=True):
+        with t.accelerator.autocast():
+            logits = t.forward(some)
+        part_loss = soft_cross_entropy_sum(logits.to(wanted.dtype), wanted) / whole
+        t.accelerator.backward(part_loss)
+        loss += part_loss.detach()
+        correct += (logits.argmax(dim=1) == labels.argmax(dim=1)).sum()
+    return loss, correct
 
 
 def report(t: Training, meter: StepMeter) -> None:
@@ -220,7 +232,12 @@ def finish_epoch(t: Training) -> bool | None:
     scores: dict[str, Scores] = {}
     for split, loader in t.evaluation.items():
         measured = validate(
-            module, loader, device, lambda text: t.emit(Notice(text, "warning", p.step)), t.stop_requested
+            module,
+            loader,
+            device,
+            lambda text: t.emit(Notice(text, "warning", p.step)),
+            t.stop_requested,
+            t.config.train.tta,
         )
         if measured is None:
             return None
@@ -258,6 +275,7 @@ def save(t: Training, cadence: Cadence) -> None:
         "step": p.step,
         "epoch": p.epoch,
         "best_top1": p.best_top1 if math.isfinite(p.best_top1) else None,
+        "tta": t.config.train.tta,
     }
     try:
         path = t.checkpoints.save(t.trained, info)

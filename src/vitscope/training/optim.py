@@ -10,7 +10,9 @@ from timm.models import group_parameters
 
 from vitscope.config import OptimConfig
 from vitscope.models.weights import head_prefix
+from vitscope.training.ema import EvaluationCopy, MovingAverage
 from vitscope.training.muon import Muon
+from vitscope.training.schedule_free import Averaged, ScheduleFreeAdamW
 
 Groups = list[dict[str, Any]]
 
@@ -30,10 +32,16 @@ def muon(groups: Groups, c: OptimConfig, dtype: torch.dtype) -> torch.optim.Opti
     return Muon(groups, lr=c.lr, betas=c.betas, momentum=c.momentum, dtype=dtype)
 
 
+def schedulefree(groups: Groups, c: OptimConfig, dtype: torch.dtype) -> torch.optim.Optimizer:
+    """AdamW with averaging in the place of a schedule; see schedule_free.py."""
+    return ScheduleFreeAdamW(groups, lr=c.lr, betas=c.betas)
+
+
 OPTIMIZERS: dict[str, Callable[[Groups, OptimConfig, torch.dtype], torch.optim.Optimizer]] = {
     "adamw": adamw,
     "sgd": sgd,
     "muon": muon,
+    "schedulefree": schedulefree,
 }
 
 
@@ -42,6 +50,26 @@ def create_optimizer(
 ) -> torch.optim.Optimizer:
     """The optimizer of `c.name` over what is trained of `module`; `dtype` is what its matrix products may use."""
     return OPTIMIZERS[c.name](parameter_groups(module, c), c, dtype)
+
+
+def evaluation_copy(
+    module: torch.nn.Module, optimizer: torch.optim.Optimizer, ema_decay: float
+) -> EvaluationCopy | None:
+    """What is evaluated and saved in the place of the weights being trained; None: they themselves."""
+    if isinstance(optimizer, ScheduleFreeAdamW):
+        return Averaged(module, optimizer)
+    return MovingAverage(module, ema_decay) if ema_decay > 0 else None
+
+
+def state_values(module: torch.nn.Module, c: OptimConfig) -> int:
+    """How many numbers the optimizer keeps about what is trained of `module`."""
+
+    def copies(group: dict[str, Any]) -> int:
+        if c.name == "sgd":
+            return 1 if c.momentum else 0
+        return 1 if group["parts"] else 2  # a matrix of Muon's has a momentum alone
+
+    return sum(copies(group) * sum(p.numel() for p in group["params"]) for group in parameter_groups(module, c))
 
 
 def parameter_groups(module: torch.nn.Module, c: OptimConfig) -> Groups:

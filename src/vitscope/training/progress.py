@@ -31,6 +31,7 @@ class Progress:
     replanned_share: float = 0.0
     evaluate_every: int | None = None
     used_s: float = 0.0
+    micro_batch: int | None = None  # images at a time since memory ran out; None: as the configuration says
 
     def add_step(self, loss: float, correct: int, images: int) -> None:
         """Count one optimizer step whose mean loss over `images` was `loss`."""

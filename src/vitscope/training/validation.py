@@ -9,6 +9,7 @@ import torch
 
 from vitscope.data.loader import Batch
 from vitscope.events import Metric
+from vitscope.models.tta import TTA, logits
 
 
 class Scores(NamedTuple):
@@ -30,6 +31,7 @@ def validate(
     device: torch.device,
     tell: Callable[[str], None],
     stop_requested: Callable[[], bool] = lambda: False,
+    tta: TTA = "none",
 ) -> Scores | None:
     """Evaluate in fp32; None when a stop is requested before the end.
 
@@ -47,11 +49,11 @@ def validate(
                 tell(problem)
             if len(batch.labels) == 0:
                 continue
-            logits = module(batch.images.to(device)).float()
+            scores = logits(module, batch.images.to(device), tta)
             labels = batch.labels.to(device)
-            classes = logits.shape[1]
-            ranked = logits.topk(min(5, classes)).indices == labels[:, None]
-            loss += torch.nn.functional.cross_entropy(logits, labels, reduction="sum").double().item()
+            classes = scores.shape[1]
+            ranked = scores.topk(min(5, classes)).indices == labels[:, None]
+            loss += torch.nn.functional.cross_entropy(scores, labels, reduction="sum").double().item()
             top1 += int(ranked[:, 0].sum())
             top5 += int(ranked.any(dim=1).sum())
             count += len(labels)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -19,14 +20,15 @@ from vitscope.models.adapters import adapted, linear_layers
 from vitscope.models.bundle import ModelBundle
 from vitscope.storage.workspace import Workspace
 from vitscope.text import count, seconds_of
+from vitscope.training.activations import checkpoint_activations
 from vitscope.training.budget import TimeBudget
 from vitscope.training.checkpoint import Checkpoints, Snapshot, Trained
-from vitscope.training.ema import MovingAverage
+from vitscope.training.class_weights import class_weights
 from vitscope.training.features import FeatureLoader, classifier, of_batches, suffice
 from vitscope.training.horizon import Horizon
 from vitscope.training.loop import Training
 from vitscope.training.mixing import Mixing
-from vitscope.training.optim import create_optimizer, freeze
+from vitscope.training.optim import create_optimizer, evaluation_copy, freeze
 from vitscope.training.progress import Progress
 from vitscope.training.resolution import Resolution, patch_side
 from vitscope.workflows.forward import compiled, set_attention
@@ -67,11 +69,13 @@ def assemble(
     bundle = ModelBundle(module, a.name, a.kwargs, plan.classes, a.preprocess)
     if c.model.lora_rank:
         module = adapted(module, linear_layers(a, len(plan.classes)), c.model.lora_rank)
-    average = MovingAverage(module, c.train.ema_decay) if c.train.ema_decay > 0 else None
     products = torch.bfloat16 if choices.precision == "bf16" else torch.float32
     optimizer = create_optimizer(module, c.optim, products)
+    average = evaluation_copy(module, optimizer, c.train.ema_decay)
     trained = Trained(bundle, optimizer, average, Progress(), module if c.model.lora_rank else None)
 
+    if c.train.checkpoint_activations:
+        checkpoint_activations(module)
     training_samples = plan.manifest.of_split("train")
     augmented = Augment(a.preprocess.size, c.augment, a.preprocess.interpolation)
     pictures = pictures_of(c, plan.manifest, training_samples, a.preprocess.size, workspace)
@@ -82,6 +86,8 @@ def assemble(
         if len(samples := plan.manifest.of_split(split))
     }
     mixing = Mixing(len(plan.classes), c.train.label_smoothing, c.augment.mixup, c.augment.cutmix, c.seed)
+    counts = np.bincount(training_samples.table["label"].to_numpy(), minlength=len(plan.classes))
+    weights = class_weights(c.train.class_weights, counts.tolist())
     forward = compiled(module, choices.compiler) if choices.compile else module
     torch.manual_seed(c.seed)  # whatever the weights came from, the generator of drop path begins the same
     if snapshot is not None:
@@ -91,7 +97,7 @@ def assemble(
     if on_features := suffice(module, c):
         forward, loader, evaluation = featured(plan, trained, accelerator, views, evaluation, emit)
     else:
-        loader = TrainingLoader(views, c.train.batch_size, c.data.workers or 0, c.augment.repeats)
+        loader = TrainingLoader(views, c.train.batch_size, c.data.workers or 0, c.augment.repeats, c.data.sampling)
     augment = BatchAugment(c.augment, c.seed)
     resolution = Resolution(a.preprocess.size, patch_side(module) or 1, c.schedule.start_size)
     horizon = Horizon(trained.progress, planned_steps(plan))
@@ -123,6 +129,7 @@ def assemble(
         stop_requested=stop_requested,
         budget=budget,
         on_features=on_features,
+        class_weights=weights.to(device) if weights is not None else None,
     )
 
 
@@ -166,7 +173,7 @@ def featured(
     }
     head = classifier(module)
     assert head is not None
-    return Featured(head, FeatureLoader.of(batches, c.train.batch_size, c.seed), evaluated)
+    return Featured(head, FeatureLoader.of(batches, c.train.batch_size, c.seed, c.data.sampling), evaluated)
 
 
 def snapshots_of(training: Training, plan: Plan, folder: Path) -> list[Observer]:

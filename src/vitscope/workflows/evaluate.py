@@ -10,7 +10,9 @@ from vitscope.analysis.evaluation import Evaluation, Skipped, Tally
 from vitscope.data.manifest import SPLITS, Manifest
 from vitscope.errors import BadImage, RequestError, WorkFailed, unknown
 from vitscope.inference.predictor import Predictor, answers
+from vitscope.inference.torch_runtime import TorchPredictor
 from vitscope.models.bundle import ModelBundle
+from vitscope.models.tta import TTA
 from vitscope.storage.workspace import as_workspace
 from vitscope.text import count, some
 from vitscope.visualization.style import check_format
@@ -30,6 +32,7 @@ def evaluate(
     *,
     figure: str | Path | None = None,
     progress: Progress | None = None,
+    tta: TTA = "none",
 ) -> Evaluation:
     """Measure a model on labelled images: in fp32, from the decoded file, with the preprocessing it was trained for.
 
@@ -41,6 +44,7 @@ def evaluate(
         figure: write the confusion matrix there (PNG, SVG or PDF). For a run's own samples it is also written to the
             run's `charts/confusion-SPLIT.png`.
         progress: called with (images done, images in all).
+        tta: "flip" averages the probabilities of each image and its mirror image.
 
     Raises:
         RequestError: the model, the data or the split cannot be had, or the data hold classes that the model does not.
@@ -50,7 +54,7 @@ def evaluate(
         raise unknown("split", split, SPLITS)
     if figure is not None:
         check_format(figure)
-    predictor = open_predictor(model, workspace)
+    predictor = open_predictor(model, workspace, tta)
     if data is not None:
         samples, notices = read_split(str(data), split, predictor.classes, as_workspace(workspace))
         notices = [*notices, *_tell_of_training_images(samples, model, workspace)]
@@ -59,7 +63,8 @@ def evaluate(
     if len(chosen := samples.of_split(split)) == 0:
         there = ", ".join(f"{name} ({n:,})" for name, n in split_counts(samples).items() if name)
         raise RequestError(f"'{samples.source}' has no {split} split. There are: {there or 'none'}.")
-    result = measure(predictor, chosen, split, notices, progress)
+    result = replace(measure(predictor, chosen, split, notices, progress), tta=tta)
+    result.notices.extend(_tell_of_another_tta(predictor, tta))
     if figure is not None:
         result.notices.extend(_draw(result, Path(figure)))
     if data is None and not isinstance(model, ModelBundle) and (found := locate(model, workspace)).is_run:
@@ -70,6 +75,14 @@ def evaluate(
         except WorkFailed as error:  # a workspace that may only be read: the numbers are worth telling all the same
             result.notices.append(str(error))
     return result
+
+
+def _tell_of_another_tta(predictor: Predictor, tta: TTA) -> list[str]:
+    """The numbers that training reported may have been made in another way."""
+    trained = predictor.bundle.info.get("tta", tta) if isinstance(predictor, TorchPredictor) else tta
+    if trained == tta:
+        return []
+    return [f"The run reported its validation and test with --tta {trained}; this was measured with --tta {tta}."]
 
 
 def _tell_of_training_images(samples: Manifest, model: ModelRef, workspace: WorkspaceRef) -> list[str]:
@@ -121,5 +134,6 @@ def of_classes(manifest: Manifest, classes: Sequence[str]) -> Manifest:
 def _draw(result: Evaluation, file: Path) -> list[str]:
     from vitscope.visualization import confusion, style
 
-    title = f"{result.split}: {result.top1:.1%} of {count(result.count, 'image')} right"
+    mirrored = " (each averaged with its mirror image)" if result.tta == "flip" else ""
+    title = f"{result.split}: {result.top1:.1%} of {count(result.count, 'image')} right{mirrored}"
     return style.save(confusion.figure(result.confusion, result.classes, title), file)

@@ -66,6 +66,11 @@ def export(
         raise RequestError(
             f"{folder}: cannot be made ({error.strerror}). Choose another folder with --output."
         ) from None
+    if bundle.info.get("tta", "none") != "none":
+        tell(
+            f"The run measured its model with --tta {bundle.info['tta']}; an export looks at each picture once, as "
+            "'vitscope evaluate' does without --tta."
+        )
     results = [_export(bundle, name, form, folder, samples, tell) for name, form in formats.items()]
     if failed := [result for result in results if not result.passed]:
         raise WorkFailed(" ".join(_failure(result) for result in failed))

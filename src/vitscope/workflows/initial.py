@@ -14,6 +14,7 @@ from vitscope.models.fitting import fitted
 from vitscope.models.tokens import PATCH_DROP
 from vitscope.models.weights import Started, load_initial, new_module, published_module, resizes_plainly
 from vitscope.storage.workspace import Workspace
+from vitscope.training.activations import checkpoint_activations
 from vitscope.training.optim import freeze
 
 
@@ -47,6 +48,8 @@ def learning_module(c: RunConfig, a: Architecture, classes: int) -> torch.nn.Mod
     """For what a step costs: weights as they come, frozen as asked; adapters cost little, and are left out."""
     module = new_module(a, classes, **training_arguments(c))
     freeze(module, c.model.frozen)
+    if c.train.checkpoint_activations:
+        checkpoint_activations(module)
     return module
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import torch
 
 from vitscope.data.manifest import Manifest
-from vitscope.errors import RequestError
+from vitscope.errors import RequestError, unknown
 from vitscope.exporting import proof
 from vitscope.exporting.formats import safetensors
 from vitscope.inference.onnx_runtime import OnnxPredictor
 from vitscope.inference.predictor import Predictor
 from vitscope.inference.torch_runtime import TorchPredictor
 from vitscope.models.bundle import DESCRIPTION, PICKLES, WEIGHTS, ModelBundle, load_weights, read_description
+from vitscope.models.tta import TTA
 from vitscope.storage.artifacts import pointed, sha256
 from vitscope.storage.workspace import Workspace, as_workspace
 from vitscope.training.checkpoint import Checkpoints
@@ -71,20 +73,26 @@ class Found:
         run = {"run": self.run_folder.name} if self.run_folder is not None else {}
         return replace(bundle, info={**bundle.info, **run})
 
-    def open(self) -> Predictor:
+    def open(self, tta: TTA = "none") -> Predictor:
         """What predicts with it, in fp32; on a GPU where there is one. Raises as `load`, but takes ONNX files too."""
         if self.path.suffix == ONNX:
+            if tta != "none":
+                raise RequestError(
+                    f"{self.path}: an ONNX export looks at each picture once; --tta {tta} needs the run or checkpoint."
+                )
             proof.check(self.path)
             return OnnxPredictor(self.path)
         bundle = self.load()
         if torch.accelerator.is_available():
             bundle.module.to(torch.accelerator.current_accelerator())
-        return TorchPredictor(bundle)
+        return TorchPredictor(bundle, tta)
 
 
-def open_predictor(model: ModelRef, workspace: WorkspaceRef = None) -> Predictor:
+def open_predictor(model: ModelRef, workspace: WorkspaceRef = None, tta: TTA = "none") -> Predictor:
     """What predicts with the model, whatever form it has. Raises `RequestError` as `load` does."""
-    return TorchPredictor(model) if isinstance(model, ModelBundle) else locate(model, workspace).open()
+    if tta not in get_args(TTA):
+        raise unknown("tta", tta, get_args(TTA))
+    return TorchPredictor(model, tta) if isinstance(model, ModelBundle) else locate(model, workspace).open(tta)
 
 
 def own_manifest(model: ModelRef, workspace: WorkspaceRef = None) -> Manifest:

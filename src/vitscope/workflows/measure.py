@@ -156,6 +156,7 @@ def kept_file(
         "threads": choices.threads,
         "model": [a.name, a.kwargs, a.preprocess.size, subject.classes, subject.config.model.frozen, arguments],
         "images": subject.part,
+        "checkpointed": asked.checkpoint_activations,
         "asked": [asked.precision, asked.attention, asked.compile],
     }
     key = json.loads(json.dumps(key, sort_keys=True, default=str))

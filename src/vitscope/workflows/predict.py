@@ -14,6 +14,7 @@ from vitscope.data.sources.walk import LeftOut, folder_at, images_below
 from vitscope.errors import BadImage, RequestError
 from vitscope.inference.predictor import Predictor, answers
 from vitscope.inspection.prediction import TOP, best
+from vitscope.models.tta import TTA
 from vitscope.preprocess import ImageLike
 from vitscope.workflows.load import ModelRef, WorkspaceRef, open_predictor
 
@@ -30,6 +31,7 @@ class Prediction(NamedTuple):
 
     `path` is None for a picture from memory. `top` holds the most probable classes, best first. For an image that could
     not be used, `label` is "", `probability` 0, `top` empty and `problem` the reason; otherwise `problem` is None.
+    `tta` says whether each picture was looked at alone ("none") or with its mirror image ("flip").
     """
 
     path: str | None
@@ -37,19 +39,25 @@ class Prediction(NamedTuple):
     probability: float
     top: list[Candidate]
     problem: str | None = None
+    tta: TTA = "none"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values: path, label, probability, top."""
+        """JSON values: path, label, probability, top, tta."""
         return {
             "path": self.path,
             "label": self.label,
             "probability": self.probability,
             "top": [candidate._asdict() for candidate in self.top],
+            "tta": self.tta,
         }
 
 
 def predict(
-    model: ModelRef, images: ImageLike | Iterable[ImageLike], top: int = TOP, workspace: WorkspaceRef = None
+    model: ModelRef,
+    images: ImageLike | Iterable[ImageLike],
+    top: int = TOP,
+    workspace: WorkspaceRef = None,
+    tta: TTA = "none",
 ) -> list[Prediction]:
     """Classify images with a model.
 
@@ -58,6 +66,7 @@ def predict(
         images: a path, a Pillow picture, an (H, W, 3) uint8 array, or several of them. A folder stands for the images
             in it and in the folders inside it, sorted by path.
         top: how many classes to tell for each image.
+        tta: "flip" averages the probabilities of each image and its mirror image.
 
     Returns:
         One `Prediction` an image, in order; see there for images that could not be used.
@@ -65,11 +74,13 @@ def predict(
     Raises:
         RequestError: the model cannot be opened, or there is not one image to look at.
     """
-    return list(predictions(open_predictor(model, workspace), collect(images), top))
+    return list(predictions(open_predictor(model, workspace, tta), collect(images), top, tta))
 
 
-def predictions(predictor: Predictor, images: Sequence[ImageLike], top: int = TOP) -> Iterator[Prediction]:
-    """The predictions one by one, as soon as they are there."""
+def predictions(
+    predictor: Predictor, images: Sequence[ImageLike], top: int = TOP, tta: TTA = "none"
+) -> Iterator[Prediction]:
+    """The predictions one by one, as soon as they are there; `tta` is what the predictor was opened with."""
     if top < 1:
         raise RequestError(f"top: {top} classes; at least 1 must be told.")
     for image, answer in zip(images, answers(predictor, images), strict=True):
@@ -77,7 +88,7 @@ def predictions(predictor: Predictor, images: Sequence[ImageLike], top: int = TO
         if isinstance(answer, BadImage):
             yield Prediction(path, "", 0.0, [], str(answer))
             continue
-        yield answered(path, answer, predictor.classes, top)
+        yield answered(path, answer, predictor.classes, top)._replace(tta=tta)
 
 
 def answered(path: str | None, shares: np.ndarray, classes: tuple[str, ...], top: int = TOP) -> Prediction:

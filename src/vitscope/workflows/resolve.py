@@ -30,9 +30,11 @@ from vitscope.text import count, seconds_of, some
 from vitscope.training.optim import OPTIMIZERS
 from vitscope.training.recipes import RECIPES, auto
 from vitscope.training.schedule import SCHEDULES
+from vitscope.workflows import levers
 from vitscope.workflows.data import prepare
 from vitscope.workflows.load import locate
 from vitscope.workflows.measure import Subject, settle, view_s
+from vitscope.workflows.memory import check_activations, fitted
 from vitscope.workflows.picture_cache import decide
 
 
@@ -78,9 +80,10 @@ def with_recipe(requested: Mapping[str, Any], pictures: Pictures | None = None) 
     asked = config.build(requested)
     check_names(asked)
     if asked.recipe not in (None, "auto"):
-        return config.build(RECIPES[asked.recipe].OPTIONS, requested)
+        return levers.settled(config.build(RECIPES[asked.recipe].OPTIONS, requested), requested)
     chosen = auto.choose(facts(requested, pictures))
-    return config.build(RECIPES[chosen.recipe].OPTIONS, chosen.options, requested, {"recipe": chosen.recipe})
+    built = config.build(RECIPES[chosen.recipe].OPTIONS, chosen.options, requested, {"recipe": chosen.recipe})
+    return levers.settled(built, requested)
 
 
 class Pictures(NamedTuple):
@@ -135,6 +138,7 @@ def check_names(c: RunConfig) -> None:
         raise RequestError(
             f"train.accumulation: {c.train.accumulation} parts of a batch of {c.train.batch_size}: one would be empty."
         )
+    levers.check(c)
 
 
 def resolve(
@@ -159,7 +163,7 @@ def resolve(
     if c.model.lora_rank:
         check_peft()
     if manifest_file is None:  # a run that has begun goes on
-        check_given(c.model)
+        levers.check_given(c.model)
     if manifest_file is not None:
         manifest, notices = Manifest.load(manifest_file), []
         if len(manifest) < LARGE and (changed := manifest.changed()):  # of more, `verify.py` tells while it trains
@@ -244,20 +248,12 @@ def resolve(
         },
     }
     final = config.build(c.model_dump(mode="json"), decided)
+    if final.train.checkpoint_activations:
+        check_activations(architecture, len(manifest.classes))
+    if final.train.memory is not None and manifest_file is None:  # a resumed run keeps what was chosen
+        final, found = fitted(final, architecture, len(manifest.classes))
+        notices.append(found)
     return Plan(final, manifest, architecture, machine, choices, (*notices, *choices.warnings), told)
-
-
-def check_given(c: ModelConfig) -> None:
-    """Raise `RequestError` where what learns supposes given weights and there are none, or lacks its package."""
-    if c.lora_rank:
-        check_peft()
-        if c.frozen:
-            raise RequestError(
-                "model.lora_rank leaves all given weights as they are: model.frozen does not go with it."
-            )
-    if (c.lora_rank or c.frozen == 1) and not c.pretrained and c.init is None:
-        what = f"model.lora_rank: {c.lora_rank}" if c.lora_rank else "model.frozen: 1"
-        raise RequestError(f"{what}: random weights would stay as they are. Add --pretrained or --init to give some.")
 
 
 def check_init(c: ModelConfig, workspace: Workspace) -> list[str]:
