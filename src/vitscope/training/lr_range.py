@@ -17,7 +17,7 @@ from vitscope.training.loop import Training, train_step
 SMOOTHING = 0.9  # of the loss by which divergence is judged, with the bias of its start taken out
 DIVERGED = 1.5  # times the least of it so far
 FIRST_STEPS = 8  # in which nothing is judged
-CLEAR = 4.0  # standard errors by which a fall or a rise must stand out from the noise of single batches
+CLEAR = 6.0  # standard errors by which a fall or a rise stands out: noise alone spans about four in a hundred steps
 SAFE = 0.1  # of the rate at which the loss begins to rise
 
 
@@ -93,7 +93,7 @@ def suggest(points: list[Point]) -> Suggestion | None:
     smooth = smoothed(losses)
     lowest = int(smooth.argmin())
     # Neighbouring steps differ by noise alone, about: from their differences, so that a trend does not count as noise.
-    noise = float(np.median(np.abs(np.diff(losses[: lowest + FIRST_STEPS])))) / 0.954  # √2 · 0.6745, of a normal one
+    noise = float(np.median(np.abs(np.diff(losses)))) / 0.954  # √2 · 0.6745, of a normal one
     clear = CLEAR * noise / math.sqrt(2 * _half_window(losses) + 1)
     if smooth[0] - smooth[lowest] > clear:
         slopes = np.gradient(smooth, np.log([point.lr for point in points]))
