@@ -8,7 +8,9 @@ import torch
 
 from vitscope.config import DataConfig, ModelConfig
 from vitscope.errors import RequestError
-from vitscope.models.create import FAMILIES, available, create_model, describe, family_of, listing
+from vitscope.models.architecture import describe
+from vitscope.models.create import create_model
+from vitscope.models.families import FAMILIES, available, family_of, listing
 
 TINY = {
     "vit_tiny_patch16_224": {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2},

@@ -15,7 +15,7 @@ from vitscope.config import build, merge
 from vitscope.data.loader import Batch
 from vitscope.errors import WorkFailed
 from vitscope.events import EpochDone, Event, StepsDone
-from vitscope.models.create import describe
+from vitscope.models.architecture import describe
 from vitscope.storage.workspace import Workspace
 from vitscope.training import loop
 from vitscope.training.checkpoint import Checkpoints

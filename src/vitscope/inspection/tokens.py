@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from vitscope.errors import RequestError
+from vitscope.models.architecture import is_cut
 
 
 class Tokens(NamedTuple):
@@ -47,7 +48,7 @@ def tokens_of(module: nn.Module, image_size: int | tuple[int, int]) -> Tokens:
     patch: Any = None
     if hasattr(embed, "feat_ratio"):
         patch = embed.feat_ratio(as_scalar=False)
-    elif hasattr(embed, "patch_size"):
+    elif hasattr(embed, "patch_size") and is_cut(embed):
         patch = embed.patch_size
     if patch is None:
         raise RequestError(

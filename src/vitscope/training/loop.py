@@ -38,6 +38,7 @@ from vitscope.training.cadence import Cadence
 from vitscope.training.checkpoint import Checkpoints, Trained
 from vitscope.training.meter import StepMeter, memory_in_use_gb
 from vitscope.training.mixing import Mixing, soft_cross_entropy_sum
+from vitscope.training.optim import training_mode
 from vitscope.training.schedule import lr_factor
 from vitscope.training.validation import Scores, validate
 
@@ -125,7 +126,7 @@ def train_step(t: Training, batch: Batch) -> Measured:
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_scale", 1.0)  # runs begun before there were rates by layer have none
 
-    module.train()
+    training_mode(module)
     views = t.augment(batch.images.to(device, non_blocking=True), batch.samples, batch.repeats, p.epoch)
     images = t.trained.bundle.preprocess.normalize(views)
     images, targets = t.mixing(images, batch.labels.to(device), p.epoch, p.step_in_epoch)

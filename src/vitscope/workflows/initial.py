@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from vitscope.config import RunConfig
+from vitscope.models.architecture import Architecture
 from vitscope.models.bundle import ModelBundle, load_weights
-from vitscope.models.create import Architecture
 from vitscope.models.weights import load_initial, new_module, published_module
 from vitscope.storage.workspace import Workspace
 
@@ -17,7 +17,7 @@ def initial_module(
     c: RunConfig, a: Architecture, classes: tuple[str, ...], workspace: Workspace, *, resumed: bool
 ) -> torch.nn.Module:
     """The module as the run starts from; a resumed run takes its weights from the checkpoint, so any will do."""
-    rates = {"drop_path_rate": c.model.drop_path, "drop_rate": c.model.dropout}
+    rates = a.rates(c.model)
     if c.model.pretrained and not resumed:
         return published_module(c.model.name, a, len(classes), **rates)
     module = new_module(a, len(classes), **rates)

@@ -21,7 +21,8 @@ from vitscope.data.manifest import Manifest
 from vitscope.data.policies import POLICIES
 from vitscope.errors import RequestError, unknown
 from vitscope.machine import Choices, Machine, choose, probe
-from vitscope.models.create import Architecture, check_name, describe
+from vitscope.models.architecture import Architecture, describe
+from vitscope.models.create import check_name
 from vitscope.storage.workspace import Workspace
 from vitscope.text import count, some
 from vitscope.training.optim import OPTIMIZERS
@@ -29,6 +30,7 @@ from vitscope.training.recipes import RECIPES, auto
 from vitscope.training.schedule import SCHEDULES
 from vitscope.workflows.data import prepare
 from vitscope.workflows.load import locate
+from vitscope.workflows.suited import check_parts, without_untaken
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,8 @@ def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: P
             notices.append(auto.choose(facts(requested, pictures)).reason)
             c = with_recipe(requested, pictures)
     architecture = describe(c.model, c.data, len(manifest.classes))
+    c, told = without_untaken(c, requested, architecture)
+    notices += told
 
     if c.train.early_stop_epochs and len(manifest.of_split("val")) == 0:
         raise RequestError("train.early_stop_epochs: there is no validation split by which to stop early.")
@@ -183,6 +187,7 @@ def resolve(requested: Mapping[str, Any], workspace: Workspace, manifest_file: P
         raise RequestError(
             f"augment.repeats: a batch of {batch_size} images does not hold {c.augment.repeats} views of each."
         )
+    notices += check_parts(c, architecture, len(manifest.classes), batch_size)
     machine = probe()
     total_steps = len(training) // batch_size * c.train.epochs
     choices = choose(c.train, machine, total_steps)

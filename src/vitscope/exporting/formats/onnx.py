@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from vitscope._version import __version__
 from vitscope.errors import WorkFailed
 from vitscope.inference.onnx_runtime import IMAGES, PROBABILITIES, OnnxPredictor, open_session, require_onnx
 from vitscope.inference.predictor import stacks
+from vitscope.inspection.probe import unfused
 from vitscope.models.bundle import ModelBundle
 
 FILE: str = "model.onnx"
@@ -50,18 +52,13 @@ def write(bundle: ModelBundle, folder: Path) -> None:
     example = torch.zeros(2, size + 13, size + 29, 3, dtype=torch.uint8)  # no two sizes alike: none is taken for fixed
     dynamic = {"images": {axis: torch.export.Dim(name) for axis, name in enumerate(("N", "H", "W"))}}
     try:
-        with _quiet(), torch.no_grad():
-            program = torch.onnx.export(
-                Graph(bundle).eval(),
-                (example,),
-                dynamo=True,
-                input_names=[IMAGES],
-                output_names=[PROBABILITIES, PIXELS],
-                dynamic_shapes=dynamic,
-                verbose=False,
-            )
-    except Exception as error:  # torch.export can fail in many ways, by architecture
-        raise WorkFailed(f"'{bundle.name}' cannot be exported to ONNX: {_first_line(error)}") from error
+        program = _traced(bundle, example, dynamic)
+    except Exception:  # torch's fused attention is exported for four axes alone: windows may have five
+        try:
+            with unfused(bundle.module):
+                program = _traced(bundle, example, dynamic)
+        except Exception as error:  # torch.export can fail in many ways, by architecture
+            raise WorkFailed(f"'{bundle.name}' cannot be exported to ONNX: {_first_line(error)}") from error
     assert program is not None  # with dynamo=True and no file to write to
     model = program.model
     del model.graph.outputs[1]
@@ -70,6 +67,19 @@ def write(bundle: ModelBundle, folder: Path) -> None:
     model.metadata_props["preprocess"] = json.dumps(bundle.preprocess.to_dict())
     with _quiet():
         program.save(folder / FILE)
+
+
+def _traced(bundle: ModelBundle, example: torch.Tensor, dynamic: dict[str, Any]) -> torch.onnx.ONNXProgram | None:
+    with _quiet(), torch.no_grad():
+        return torch.onnx.export(
+            Graph(bundle).eval(),
+            (example,),
+            dynamo=True,
+            input_names=[IMAGES],
+            output_names=[PROBABILITIES, PIXELS],
+            dynamic_shapes=dynamic,
+            verbose=False,
+        )
 
 
 def read(folder: Path) -> OpenGraph:
