@@ -77,6 +77,8 @@ def assert_keys_documented(place: Path) -> None:
         ["evaluate", "first"],
         ["predict", "first", "photos/cat"],
         ["models", "available", "--family", "eva"],
+        ["models", "families"],
+        ["models", "show", "test_vit"],
         ["doctor"],
     ):
         out = io.StringIO()

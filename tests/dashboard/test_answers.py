@@ -19,7 +19,7 @@ from vitscope.dashboard.answers import KEPT, Answerer
 from vitscope.dashboard.child import Refusal
 from vitscope.data.manifest import Manifest
 from vitscope.errors import Conflict, RequestError
-from vitscope.models.create import FAMILIES
+from vitscope.models.families import FAMILIES
 from vitscope.preprocess import decode
 from vitscope.storage import runs
 from vitscope.storage.workspace import Workspace

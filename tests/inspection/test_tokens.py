@@ -10,7 +10,7 @@ from torch import nn
 from tests.inspection.tiny import GLOBAL, SIDE, pixels, tiny
 from vitscope.errors import RequestError
 from vitscope.inspection.probe import capture
-from vitscope.inspection.tokens import tokens_of
+from vitscope.inspection.tokens import tokens_if_any, tokens_of
 
 PREFIX = {
     "vit_tiny_patch16_224": 1,
@@ -74,3 +74,26 @@ def test_reads_is_what_the_logits_depend_on(name: str, more: dict, reads: str) -
         handle.remove()
     assert bool((plain - other).abs().max() > 1e-6) == (reads == "class token")
     assert tokens_of(module, SIDE).reads == reads
+
+
+@pytest.mark.parametrize("name", ["naflexvit_base_patch16_gap", "naflexvit_base_patch16_map"])
+def test_a_naflexvit_has_its_patches_row_by_row(name: str) -> None:
+    """A patch that is changed changes its own token alone, before any block."""
+    small = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 1, "num_heads": 2}
+    module = timm.create_model(name, num_classes=2, **small).eval()
+    tokens = tokens_of(module, 32)
+    assert (tokens.grid, tokens.patch, tokens.reads) == ((4, 4), (8, 8), "patches")
+    images = torch.zeros(2, 3, 32, 32)
+    images[1, :, 8:16, 16:24] = 1.0  # row 1, column 2
+    with torch.no_grad():
+        given = module.embeds(images)
+        given = given[0] if isinstance(given, tuple) else given
+    assert given.shape[1] == tokens.count
+    assert (given[0] != given[1]).any(dim=-1).nonzero().flatten().tolist() == [tokens.prefix + 4 + 2]
+
+
+@pytest.mark.parametrize("name", ["pit_ti_224", "pvt_v2_b0"])
+def test_patches_that_overlap_are_no_grid(name: str) -> None:
+    with torch.device("meta"):
+        module = timm.create_model(name, num_classes=2)
+    assert tokens_if_any(module, 224) is None

@@ -13,8 +13,9 @@ from vitscope.config import DataConfig, ModelConfig, merge
 from vitscope.errors import RequestError
 from vitscope.models import adapters
 from vitscope.models.adapters import adapted, linear_layers, merged
+from vitscope.models.architecture import describe
 from vitscope.models.bundle import ModelBundle
-from vitscope.models.create import create_model, describe
+from vitscope.models.create import create_model
 from vitscope.models.weights import new_module
 from vitscope.training.checkpoint import Checkpoints
 

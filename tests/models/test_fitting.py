@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from vitscope.config import DataConfig, ModelConfig
-from vitscope.models.create import create_model, describe
+from vitscope.models.architecture import describe
+from vitscope.models.create import create_model
 from vitscope.models.fitting import fitted, plain_resized
 from vitscope.models.weights import published_module, resizes_plainly
 

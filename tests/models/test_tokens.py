@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vitscope.config import DataConfig, ModelConfig
 from vitscope.errors import RequestError
-from vitscope.models.create import describe
+from vitscope.models.architecture import describe
 from vitscope.models.weights import new_module
 from vitscope.workflows.initial import training_rates
 

@@ -19,7 +19,8 @@ from safetensors.torch import save_file
 import vitscope
 from vitscope.config import DataConfig, ModelConfig, merge
 from vitscope.errors import RequestError
-from vitscope.models.create import create_model, describe
+from vitscope.models.architecture import describe
+from vitscope.models.create import create_model
 from vitscope.models.weights import load_initial, new_module, published_module
 
 NAME = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
@@ -31,7 +32,7 @@ import sys, torch
 from vitscope.cli.app import main
 from vitscope.config import DataConfig, ModelConfig
 from vitscope.errors import RequestError
-from vitscope.models.create import describe
+from vitscope.models.architecture import describe
 from vitscope.models.weights import published_module
 a = describe(ModelConfig(name=sys.argv[1], pretrained=True, kwargs={"depth": 1}), DataConfig(), 5)
 try:

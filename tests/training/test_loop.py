@@ -18,7 +18,7 @@ from vitscope.data.loader import Batch, TrainingViews
 from vitscope.errors import Interrupted, WorkFailed
 from vitscope.events import Alert, EpochDone, Event, StepsDone
 from vitscope.metrics import query
-from vitscope.models.create import describe
+from vitscope.models.architecture import describe
 from vitscope.storage.workspace import Workspace
 from vitscope.training import loop
 from vitscope.training.checkpoint import Checkpoints

@@ -7,7 +7,7 @@ from tests.conftest import draw_folder
 
 from vitscope import config
 from vitscope.errors import RequestError
-from vitscope.models.create import describe
+from vitscope.models.architecture import describe
 from vitscope.storage.workspace import Workspace
 from vitscope.training.recipes import RECIPES, auto
 from vitscope.workflows.resolve import resolve, with_recipe

@@ -21,7 +21,7 @@ from PIL import Image
 from vitscope.dashboard.child import Answers, Content, Refusal, as_json, serve, stamp
 from vitscope.data.manifest import SPLITS
 from vitscope.errors import BadImage, RequestError, ViTScopeError
-from vitscope.models.create import listing
+from vitscope.models.families import listing
 from vitscope.preprocess import decode
 from vitscope.storage.workspace import Workspace
 from vitscope.visualization.document import to_json

@@ -103,7 +103,8 @@ def capture(
 def confirmed_kind(module: nn.Module, pixels: torch.Tensor) -> tuple[str, str, tuple[int, ...]]:
     """What `capture` would tell of (B, 3, S, S) pixels: the kind, for "none" the reason, and how many keys a query has.
 
-    Takes a pass as `capture` does, but keeps nothing of it: the numbers of keys are those of all layers, each once,
+    Takes a pass as `capture` does (on the meta device too, where weights have no values and pass for shares), but keeps
+    nothing of it: the numbers of keys are those of all layers, each once,
     smallest first.
     """
     module = getattr(module, "_orig_mod", module)
@@ -170,7 +171,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     try:
         for part in training:
             part.training = False
-        with torch.no_grad(), torch.autocast(device, enabled=False):
+        with torch.no_grad(), torch.autocast("cpu" if device == "meta" else device, enabled=False):
             yield
     finally:
         for part in training:
@@ -191,16 +192,14 @@ class _Passed(NamedTuple):
 
     @classmethod
     def of(cls, layer: nn.Module, weights: torch.Tensor) -> _Passed:
+        heads = getattr(layer, "num_heads", None)
+        shape, heads = tuple(weights.shape), heads if isinstance(heads, int) else None
+        if weights.is_meta:  # shapes alone: what can be told without values
+            return cls(shape, heads, True, True)
         is_shares = torch.allclose(weights.sum(dim=-1), weights.new_ones(()), atol=1e-3) and not bool(
             (weights < 0).any()
         )
-        heads = getattr(layer, "num_heads", None)
-        return cls(
-            tuple(weights.shape),
-            heads if isinstance(heads, int) else None,
-            bool(torch.isfinite(weights).all()),
-            is_shares,
-        )
+        return cls(shape, heads, bool(torch.isfinite(weights).all()), is_shares)
 
 
 def _watch(layer: nn.Module, see: Callable[[nn.Module, torch.Tensor], None]) -> Callable[[], None]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from vitscope.errors import RequestError
+from vitscope.models.architecture import is_cut
 
 
 class Tokens(NamedTuple):
@@ -42,12 +43,12 @@ def tokens_of(module: nn.Module, image_size: int | tuple[int, int]) -> Tokens:
 
     Raises `RequestError` for a model that does not cut a picture into patches.
     """
-    embed: Any = getattr(module, "patch_embed", None)
+    embed: Any = getattr(module, "patch_embed", getattr(module, "embeds", None))  # as naflexvit calls it
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
     patch: Any = None
     if hasattr(embed, "feat_ratio"):
         patch = embed.feat_ratio(as_scalar=False)
-    elif hasattr(embed, "patch_size"):
+    elif hasattr(embed, "patch_size") and is_cut(embed):
         patch = embed.patch_size
     if patch is None:
         raise RequestError(
@@ -57,7 +58,8 @@ def tokens_of(module: nn.Module, image_size: int | tuple[int, int]) -> Tokens:
     is_padded = bool(getattr(embed, "dynamic_img_pad", False))
     grid = (_parts(size[0], height, is_padded), _parts(size[1], width, is_padded))
     prefix = int(getattr(module, "num_prefix_tokens", 0))
-    has_class_token = prefix > 0 and getattr(module, "cls_token", None) is not None
+    class_token = getattr(module, "cls_token", getattr(embed, "cls_token", None))
+    has_class_token = prefix > 0 and class_token is not None
     return Tokens(grid, prefix, has_class_token, (height, width), getattr(module, "global_pool", "token") == "token")
 
 

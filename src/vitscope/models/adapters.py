@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from vitscope.errors import RequestError
-from vitscope.models.create import Architecture
-from vitscope.models.weights import head_prefix, new_module
+from vitscope.models.architecture import Architecture
+from vitscope.models.weights import head_prefixes, new_module
 
 SCALE = 2  # of the product, whatever its rank: peft's `lora_alpha` is so many times the rank
 
@@ -39,7 +39,7 @@ def linear_layers(a: Architecture, num_classes: int) -> list[str]:
         picture = torch.empty(1, 3, a.preprocess.size, a.preprocess.size)
     called: list[str] = []
     for name, layer in module.named_modules():
-        if isinstance(layer, nn.Linear) and not f"{name}.".startswith(("patch_embed.", head_prefix(module))):
+        if isinstance(layer, nn.Linear) and not f"{name}.".startswith(("patch_embed.", *head_prefixes(module))):
             layer.register_forward_pre_hook(lambda *_, name=name: called.append(name))
     with torch.no_grad():
         module(picture)
@@ -59,7 +59,7 @@ def adapted(module: nn.Module, layers: Sequence[str], rank: int) -> nn.Module:
     config = LoraConfig(r=rank, lora_alpha=SCALE * rank, target_modules=list(layers))
     inject_adapter_in_model(config, copied)  # freezes what is not its own
     for name, parameter in copied.named_parameters():
-        if name.startswith(head_prefix(module)):
+        if name.startswith(head_prefixes(module)):
             parameter.requires_grad_(True)
     return copied
 

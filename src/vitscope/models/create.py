@@ -1,34 +1,20 @@
-"""Vision Transformers by timm's name, with what a family does not take told before any work."""
+"""Models by timm's name: what a name stands for, and creating one; what does not fit is told in plain words."""
 
 from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import timm
 import torch
 from timm.models import get_pretrained_cfg, is_model, model_entrypoint
 
-import vitscope.models.stems  # noqa: F401  registers our own architectures with timm
-from vitscope.config import DataConfig, ModelConfig
 from vitscope.errors import RequestError, closest, unknown
-from vitscope.models.tokens import asks_for_tokens, check_pool, token_arguments
-from vitscope.preprocess import Preprocess
-
-# Family → how its names begin in timm.
-FAMILIES: dict[str, tuple[str, ...]] = {
-    "vit": ("vit_",),
-    "deit": ("deit_",),
-    "deit3": ("deit3_",),
-    "beit": ("beit_", "beitv2_"),
-    "eva": ("eva02_", "eva_"),
-    "dinov2": ("dinov2",),
-}
-
+from vitscope.models.families import available, family_of
 
 # Arguments of timm's factory rather than of a model: what they do (loading files, downloading, counting classes) is
 # decided elsewhere, and never by what a foreign file says.
@@ -48,46 +34,27 @@ FACTORY_ARGUMENTS = frozenset(
         "scriptable",
     }
 )
-
-# Arguments of a model that have an option of their own.
-OWN_OPTIONS = {
+# Arguments of many families that options of their own stand for.
+OPTIONS = {
     "img_size": "image_size",
     "drop_path_rate": "drop_path",
     "drop_rate": "dropout",
     "patch_drop_rate": "patch_drop",
 }
+_FIXED = re.compile(r"got multiple values for (?:keyword )?argument '(\w+)'")
+_UNEXPECTED = re.compile(r"unexpected keyword argument(?:\(s\))?:? \[?'(\w+)'")
 
 
-def family_of(name: str) -> str | None:
-    """The family that a model's name belongs to, or None when it is none of those tried here."""
-    base = name.split(".")[0]
-    if "dinov2" in base:
-        return "dinov2"
-    return next((family for family, starts in FAMILIES.items() if base.startswith(starts)), None)
+class NotTaken(RequestError):
+    """A model's constructor has no such argument."""
 
+    def __init__(self, name: str, argument: str):
+        super().__init__(name, argument)
+        self.name, self.argument = name, argument
 
-def available(family: str | None = None) -> list[str]:
-    """Names of the models of one family, or of all."""
-    if family is not None and family not in FAMILIES:
-        raise unknown("family", family, FAMILIES)
-    names = [name for name in timm.list_models() if family_of(name) is not None]
-    return [name for name in names if family is None or family_of(name) == family]
-
-
-class Listed(NamedTuple):
-    """A model to choose: `pretrained` holds the names of its published weights."""
-
-    name: str
-    family: str
-    pretrained: list[str]
-
-
-def listing(family: str | None = None) -> list[Listed]:
-    """The models of one family, or of all, with the weights that are published for them."""
-    tags: dict[str, list[str]] = {}
-    for tagged in timm.list_pretrained():
-        tags.setdefault(tagged.split(".")[0], []).append(tagged)
-    return [Listed(name, family_of(name) or "", tags.get(name, [])) for name in available(family)]
+    def __str__(self) -> str:  # when it is told: what the constructor does take costs creating one
+        hint = closest(self.argument, arguments_of(self.name))
+        return f"Model '{self.name}' takes no argument '{self.argument}'. {hint}".rstrip()
 
 
 def check_name(name: str) -> None:
@@ -97,7 +64,8 @@ def check_name(name: str) -> None:
         raise unknown("model", name, available(), "See 'vitscope models available'.")
     if family_of(base) is None:
         raise RequestError(
-            f"Model '{name}' is not of a family supported here ({', '.join(FAMILIES)}). {closest(base, available())}"
+            f"Model '{name}' is not of a family supported here ('vitscope models families' lists them). "
+            f"{closest(base, available())}"
         )
 
 
@@ -107,67 +75,24 @@ def create_model(name: str, *, num_classes: int, pretrained: bool = False, **kwa
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=num_classes, **kwargs)
     except TypeError as error:
-        taken = arguments_of(name)
-        for wrong in (k for k in kwargs if taken and k not in taken):
-            raise RequestError(f"Model '{name}' takes no argument '{wrong}'. {closest(wrong, taken)}") from None
-        raise RequestError(f"Model '{name}' cannot be created with {kwargs}: {error}.") from None
-    except (AssertionError, ValueError, ZeroDivisionError) as error:
-        raise RequestError(
-            f"Model '{name}' cannot be created with {kwargs}: {str(error).strip() or 'sizes do not fit'}."
-        ) from None
+        found = _UNEXPECTED.search(str(error))
+        if found is not None and found[1] in kwargs:
+            raise NotTaken(name, found[1]) from None
+        raise _unfit(name, kwargs, error) from None
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, ValueError) as error:
+        if pretrained:  # of a hub or a file: whoever asked for weights knows what to say
+            raise
+        raise _unfit(name, kwargs, error) from None
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """timm's name and arguments of a model, enough to create it anew, and how its pictures are prepared."""
-
-    name: str
-    kwargs: dict[str, Any]  # num_classes left out
-    preprocess: Preprocess
-    parameters: int
-    takes_any_size: bool = False  # created with dynamic_img_size, it takes pictures of any whole number of patches
-
-
-def describe(c: ModelConfig, d: DataConfig, num_classes: int) -> Architecture:
-    """The architecture that the options ask for, created without memory; all that does not fit is told here.
-
-    Raises `RequestError` for an unknown name or argument, and for sizes that do not fit each other.
-    """
-    name, own_kwargs = base_name(c.name), dict(c.kwargs)
-    if c.name.startswith("local-dir:"):
-        given = local_config(c.name).get("model_args", {})
-        own_kwargs = {k: v for k, v in given.items() if k not in FACTORY_ARGUMENTS} | own_kwargs
-    check_arguments(name, c.kwargs)
-    for argument, option in OWN_OPTIONS.items():
-        if argument in c.kwargs:
-            raise RequestError(f"model.kwargs.{argument}: use model.{option} instead.")
-    own_kwargs |= token_arguments(c, name, arguments_of(name) if asks_for_tokens(c) else ())
-    if c.image_size is not None:
-        own_kwargs["img_size"] = c.image_size
-    with torch.device("meta"):
-        module = create_model(name, num_classes=num_classes, **own_kwargs)
-    check_pool(c, name, module)
-    published = published_config(c.name)
-    size = own_kwargs.get("img_size") or published.get("input_size", default_config(module)["input_size"])[-1]
-    kwargs = {**own_kwargs, "img_size": size}
-    _check_patches(name, module, size)
-    crop = d.crop_pct if d.crop_pct is not None else (published.get("crop_pct") or 1.0) if c.pretrained else 1.0
-    filter_ = d.interpolation or published.get("interpolation", "bicubic")
-    preprocess = Preprocess(
-        size=size,
-        mean=tuple(published.get("mean", (0.5, 0.5, 0.5))),
-        std=tuple(published.get("std", (0.5, 0.5, 0.5))),
-        interpolation="bilinear" if filter_ == "bilinear" else "bicubic",
-        crop_pct=crop,
-        resize=d.resize,
-    )
-    takes_any_size = hasattr(module, "dynamic_img_size") and hasattr(module, "patch_embed")
-    return Architecture(name, kwargs, preprocess, sum(p.numel() for p in module.parameters()), takes_any_size)
-
-
-def default_config(module: torch.nn.Module) -> dict[str, Any]:
-    """What timm knows of a module's default input (size, mean, std, …)."""
-    return cast(dict[str, Any], module.pretrained_cfg)
+def _unfit(name: str, kwargs: Mapping[str, Any], error: Exception) -> RequestError:
+    """Constructors check little and raise whatever they stumble over."""
+    fixed = _FIXED.search(str(error)) if isinstance(error, TypeError) else None
+    if fixed is not None:
+        return RequestError(f"Model '{name}': its name fixes '{fixed[1]}', so it cannot be set.")
+    given = {k: v for k, v in kwargs.items() if k not in OPTIONS}
+    reason = " ".join(str(error).split()).rstrip(".") or "sizes do not fit"
+    return RequestError(f"Model '{name}' cannot be created{f' with {given}' if given else ''}: {reason}.")
 
 
 def base_name(name: str) -> str:
@@ -178,7 +103,7 @@ def base_name(name: str) -> str:
 
 
 def published_config(name: str) -> dict[str, Any]:
-    """What is published with a name's weights, or in the `config.json` of its folder."""
+    """What is said with the weights of a name or a local folder (mean, std, crop, …). Raises `RequestError`."""
     return local_config(name).get("pretrained_cfg", {}) if name.startswith("local-dir:") else tagged_config(name)
 
 
@@ -206,18 +131,6 @@ def local_config(name: str) -> dict[str, Any]:
     if not isinstance(content, dict) or "architecture" not in content:
         raise RequestError(f"{file}: names no 'architecture'.")
     return content
-
-
-def _check_patches(name: str, module: torch.nn.Module, size: int) -> None:
-    embed = getattr(module, "patch_embed", None)
-    patch = getattr(embed, "patch_size", None)
-    for side in patch if isinstance(patch, tuple) else ():
-        if size % side:
-            lower, upper = size // side * side, (size // side + 1) * side
-            raise RequestError(
-                f"model.image_size: {size} is not a multiple of the patch size {side} of {name}. "
-                f"Take {lower or upper} or {upper}."
-            )
 
 
 def check_arguments(name: str, kwargs: Mapping[str, Any]) -> None:

@@ -10,8 +10,10 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from vitscope.errors import RequestError, ViTScopeError
+from vitscope.models.architecture import Architecture
 from vitscope.models.bundle import WEIGHTS, check_weights
-from vitscope.models.create import Architecture, create_model, family_of, local_config, published_config
+from vitscope.models.create import create_model, local_config, published_config
+from vitscope.models.families import family_of
 from vitscope.models.fitting import fitted
 from vitscope.models.tokens import POOL, REGISTERS
 
@@ -96,7 +98,7 @@ def load_initial(
 
     The head is replaced only when asked. Raises `RequestError` that tells which tensors differ.
     """
-    head = head_prefix(module)
+    head = head_prefixes(module)
     own = module.state_dict()
     head_differs = not same_classes or any(
         k.startswith(head) and (k not in weights or weights[k].shape != own[k].shape) for k in own
@@ -119,7 +121,11 @@ def load_initial(
     return fresh
 
 
-def head_prefix(module: torch.nn.Module) -> str:
-    """Name of the classifier's tensors, up to and including the dot."""
-    classifier: Any = getattr(module, "pretrained_cfg", {}).get("classifier", "head")
-    return f"{classifier if isinstance(classifier, str) else classifier[0]}."
+def head_prefixes(module: torch.nn.Module) -> tuple[str, ...]:
+    """How the names of the classifier's tensors begin, up to and including the dot: several where there are more heads.
+
+    (Distilled models have two.)
+    """
+    classifier: Any = getattr(module, "pretrained_cfg", {}).get("classifier") or "head"
+    names = (classifier,) if isinstance(classifier, str) else classifier
+    return tuple(f"{name}." for name in names)

@@ -41,6 +41,7 @@ from vitscope.training.features import FeatureLoader, classifier
 from vitscope.training.horizon import Horizon
 from vitscope.training.meter import StepMeter, memory_in_use_gb
 from vitscope.training.mixing import Mixing, soft_cross_entropy_sum
+from vitscope.training.optim import training_mode
 from vitscope.training.out_of_memory import in_parts_that_fit
 from vitscope.training.resolution import Resolution
 from vitscope.training.schedule import lr_factor
@@ -135,7 +136,7 @@ def train_step(t: Training, batch: Batch) -> Measured:
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_scale", 1.0)  # runs begun before there were rates by layer have none
 
-    module.train()
+    training_mode(module)
     images = batch.images.to(device, non_blocking=True)
     if not t.on_features:
         views = t.resolution.fit(images, t.horizon.share(p.step))

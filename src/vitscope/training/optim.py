@@ -9,7 +9,7 @@ import torch
 from timm.models import group_parameters
 
 from vitscope.config import OptimConfig
-from vitscope.models.weights import head_prefix
+from vitscope.models.weights import head_prefixes
 from vitscope.training.ema import EvaluationCopy, MovingAverage
 from vitscope.training.muon import Muon
 from vitscope.training.schedule_free import Averaged, ScheduleFreeAdamW
@@ -87,7 +87,7 @@ def parameter_groups(module: torch.nn.Module, c: OptimConfig) -> Groups:
             continue
         decays = parameter.ndim > 1 and name not in resting
         scale = c.layer_decay ** (deepest - depths[name])
-        parts = _matrices_in(module, name, parameter) if c.name == "muon" else 0
+        parts = _matrices_in(module, name, depths[name]) if c.name == "muon" else 0
         key = (c.weight_decay if decays else 0.0, scale, parts)
         groups.setdefault(key, []).append(parameter)
     return [
@@ -105,6 +105,14 @@ def freeze(module: torch.nn.Module, share: float) -> None:
             parameter.requires_grad_(False)
 
 
+def training_mode(module: torch.nn.Module) -> None:
+    """Training mode, but for batch norm among the frozen layers: its running statistics stay as they are too."""
+    module.train()
+    for part in module.modules():
+        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm) and part.weight is not None:
+            part.train(part.weight.requires_grad)
+
+
 def depth_of_parameters(module: torch.nn.Module) -> dict[str, int]:
     """Layer of each parameter by name: 0 the embedding, then the blocks, last the head; as timm groups its models."""
     matcher = getattr(module, "group_matcher", None)
@@ -116,18 +124,18 @@ def depth_of_parameters(module: torch.nn.Module) -> dict[str, int]:
     return {name: found.get(name, deepest) for name, _ in module.named_parameters()}
 
 
-def _matrices_in(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter) -> int:
+def _matrices_in(module: torch.nn.Module, name: str, depth: int) -> int:
     """How many matrices Muon takes a parameter for: 3 for a joint query-key-value matrix, 0 for what is AdamW's.
 
-    Those are the weights of linear layers, but neither the head's nor the embedding's: outputs and inputs of the model.
+    Those are the weights of linear layers, but neither a head's nor the embedding's (`depth` 0): outputs and inputs of
+    the model.
     """
     owner, _, kind = name.rpartition(".")
     layer = module.get_submodule(owner)
-    if (
-        kind != "weight"
-        or not isinstance(layer, torch.nn.Linear)
-        or name.startswith(("patch_embed.", head_prefix(module)))
-    ):
+    is_embedding = depth == 0 and hasattr(module, "group_matcher")  # else the depths are a guess
+    if kind != "weight" or not isinstance(layer, torch.nn.Linear) or is_embedding:
+        return 0
+    if name.startswith(head_prefixes(module)):
         return 0
     is_joint = owner.endswith("qkv") and layer.out_features % 3 == 0
     return 3 if is_joint else 1

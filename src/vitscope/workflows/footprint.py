@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from vitscope.config import RunConfig
-from vitscope.models.create import Architecture
+from vitscope.models.architecture import Architecture
 from vitscope.training.activations import checkpoint_activations
 from vitscope.training.mixing import soft_cross_entropy_sum
 from vitscope.training.optim import state_values

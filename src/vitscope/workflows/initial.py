@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 
 from vitscope.config import RunConfig
+from vitscope.models.architecture import Architecture
 from vitscope.models.bundle import ModelBundle, load_weights
-from vitscope.models.create import Architecture
 from vitscope.models.fitting import fitted
 from vitscope.models.tokens import PATCH_DROP
 from vitscope.models.weights import Started, load_initial, new_module, published_module, resizes_plainly
@@ -24,8 +24,8 @@ def initial_module(
     """The module as the run starts from; a resumed run takes its weights from the checkpoint, so any will do."""
     plain = resizes_plainly(c.model.pos_embed, a.name)
     if c.model.pretrained and not resumed:
-        return published_module(c.model.name, a, len(classes), plain=plain, **training_arguments(c))
-    module, told = new_module(a, len(classes), **training_arguments(c)), []
+        return published_module(c.model.name, a, len(classes), plain=plain, **training_arguments(c, a))
+    module, told = new_module(a, len(classes), **training_arguments(c, a)), []
     if c.model.init is not None and not resumed:
         weights, source, known_classes = given_weights(c.model.init, workspace)
         if source is not None:
@@ -34,9 +34,9 @@ def initial_module(
     return Started(module, told)
 
 
-def training_arguments(c: RunConfig) -> dict[str, Any]:
+def training_arguments(c: RunConfig, a: Architecture) -> dict[str, Any]:
     """timm's arguments for training alone: what is left out at random, and pictures of more than one size."""
-    given: dict[str, Any] = {"drop_path_rate": c.model.drop_path, "drop_rate": c.model.dropout}
+    given: dict[str, Any] = a.rates(c.model)
     if c.model.patch_drop:
         given[PATCH_DROP] = c.model.patch_drop
     if c.schedule.start_size < 1:
@@ -46,7 +46,7 @@ def training_arguments(c: RunConfig) -> dict[str, Any]:
 
 def learning_module(c: RunConfig, a: Architecture, classes: int) -> torch.nn.Module:
     """For what a step costs: weights as they come, frozen as asked; adapters cost little, and are left out."""
-    module = new_module(a, classes, **training_arguments(c))
+    module = new_module(a, classes, **training_arguments(c, a))
     freeze(module, c.model.frozen)
     if c.train.checkpoint_activations:
         checkpoint_activations(module)

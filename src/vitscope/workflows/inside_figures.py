@@ -194,7 +194,10 @@ def _model(views: Views) -> str:
 
 
 def _why(views: Views, kind: str) -> str:
-    return views.document("overview")["attention"]["reason"] or f"Its attention is of kind '{kind}'."
+    reason = views.document("overview")["attention"]["reason"]
+    if not reason and kind == "global":
+        return "Which part of a picture each of its tokens stands for is not known."
+    return reason or f"Its attention is of kind '{kind}'."
 
 
 def _has(views: Views, split: str) -> bool:

@@ -24,7 +24,7 @@ from vitscope.data.loader import TrainingViews
 from vitscope.errors import BadImage
 from vitscope.machine import Choices, Machine, measured
 from vitscope.machine.measured import Candidate
-from vitscope.models.create import Architecture
+from vitscope.models.architecture import Architecture
 from vitscope.storage.artifacts import write_json
 from vitscope.storage.workspace import Workspace
 from vitscope.text import seconds_of
@@ -149,7 +149,7 @@ def kept_file(
 ) -> tuple[Path, dict[str, Any]]:
     """Where measurements of this subject on this machine are kept, and the key that the file repeats."""
     asked, a = subject.config.train, subject.architecture
-    arguments = training_arguments(subject.config)
+    arguments = training_arguments(subject.config, a)
     key = {
         "machine": [machine.cpu, machine.kind, choices.device],
         "torch": machine.torch,

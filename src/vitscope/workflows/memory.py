@@ -10,7 +10,7 @@ import torch
 from vitscope import config
 from vitscope.config import RunConfig
 from vitscope.errors import RequestError
-from vitscope.models.create import Architecture
+from vitscope.models.architecture import Architecture
 from vitscope.models.weights import new_module
 from vitscope.text import parse_size, size
 from vitscope.training.activations import checkpoint_activations

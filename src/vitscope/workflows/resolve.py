@@ -24,7 +24,8 @@ from vitscope.data.sources.kept import LARGE
 from vitscope.errors import RequestError, unknown
 from vitscope.machine import Choices, Machine, choose, probe
 from vitscope.models.adapters import check_peft, linear_layers
-from vitscope.models.create import Architecture, check_name, describe
+from vitscope.models.architecture import Architecture, describe
+from vitscope.models.create import check_name
 from vitscope.storage.workspace import Workspace
 from vitscope.text import count, seconds_of, some
 from vitscope.training.optim import OPTIMIZERS
@@ -36,6 +37,7 @@ from vitscope.workflows.load import locate
 from vitscope.workflows.measure import Subject, settle, view_s
 from vitscope.workflows.memory import check_activations, fitted
 from vitscope.workflows.picture_cache import decide
+from vitscope.workflows.suited import check_parts, without_untaken
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,8 @@ def resolve(
                 "--time-budget fits the number of epochs to the time: leave --epochs out, or the budget."
             )
     architecture = describe(c.model, c.data, len(manifest.classes))
+    c, told = without_untaken(c, requested, architecture)
+    notices += told
     if c.schedule.start_size < 1 and not architecture.takes_any_size:
         raise RequestError(
             f"schedule.start_size: {architecture.name} takes pictures of one size only. Leave --start-size out."
@@ -212,6 +216,7 @@ def resolve(
         raise RequestError(
             f"augment.repeats: a batch of {batch_size} images does not hold {c.augment.repeats} views of each."
         )
+    notices += check_parts(c, architecture, len(manifest.classes), batch_size)
     machine = probe()
     total_steps = len(training) // batch_size * c.train.epochs
     part = -(-batch_size // c.train.accumulation)

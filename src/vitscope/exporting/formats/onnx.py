@@ -23,6 +23,7 @@ from vitscope._version import __version__
 from vitscope.errors import WorkFailed
 from vitscope.inference.onnx_runtime import IMAGES, PROBABILITIES, OnnxPredictor, open_session, require_onnx
 from vitscope.inference.predictor import stacks
+from vitscope.inspection.probe import unfused
 from vitscope.models.bundle import ModelBundle
 
 FILE: str = "model.onnx"
@@ -44,32 +45,65 @@ class Graph(torch.nn.Module):
         return self.module(pixels).softmax(dim=-1), pixels
 
 
+# Ways to export, tried in turn: (torch's fused attention, the exporter's optimizations). Fused attention is exported
+# for four axes alone, and windows may have five; the optimizer of torch 2.14's exporter loses nodes of some graphs.
+WAYS = ((True, True), (False, True), (True, False))
+
+
 def write(bundle: ModelBundle, folder: Path) -> None:
     """Write `model.onnx` (beside it `model.onnx.data` where the weights pass 2 GB). Raises `WorkFailed`."""
+    reasons: list[str] = []
+    for is_fused, is_optimized in WAYS:
+        try:
+            with contextlib.nullcontext() if is_fused else unfused(bundle.module):
+                program = _traced(bundle, is_optimized)
+        except Exception as error:  # torch.export can fail in many ways, by architecture
+            reasons.append(_first_line(error))
+            continue
+        _save(program, bundle, folder / FILE)
+        if not (fault := _fault(folder / FILE)):
+            return
+        reasons.append(fault)
+    raise WorkFailed(f"'{bundle.name}' cannot be exported to ONNX: {reasons[0]}")
+
+
+def _traced(bundle: ModelBundle, is_optimized: bool) -> torch.onnx.ONNXProgram:
     size = bundle.preprocess.size
     example = torch.zeros(2, size + 13, size + 29, 3, dtype=torch.uint8)  # no two sizes alike: none is taken for fixed
-    dynamic = {"images": {axis: torch.export.Dim(name) for axis, name in enumerate(("N", "H", "W"))}}
-    try:
-        with _quiet(), torch.no_grad():
-            program = torch.onnx.export(
-                Graph(bundle).eval(),
-                (example,),
-                dynamo=True,
-                input_names=[IMAGES],
-                output_names=[PROBABILITIES, PIXELS],
-                dynamic_shapes=dynamic,
-                verbose=False,
-            )
-    except Exception as error:  # torch.export can fail in many ways, by architecture
-        raise WorkFailed(f"'{bundle.name}' cannot be exported to ONNX: {_first_line(error)}") from error
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            Graph(bundle).eval(),
+            (example,),
+            dynamo=True,
+            input_names=[IMAGES],
+            output_names=[PROBABILITIES, PIXELS],
+            dynamic_shapes={"images": {axis: torch.export.Dim(name) for axis, name in enumerate(("N", "H", "W"))}},
+            optimize=is_optimized,
+            verbose=False,
+        )
     assert program is not None  # with dynamo=True and no file to write to
+    return program
+
+
+def _save(program: torch.onnx.ONNXProgram, bundle: ModelBundle, file: Path) -> None:
     model = program.model
     del model.graph.outputs[1]
     model.producer_name, model.producer_version = "vitscope", __version__
     model.metadata_props["classes"] = json.dumps(bundle.classes, ensure_ascii=False)
     model.metadata_props["preprocess"] = json.dumps(bundle.preprocess.to_dict())
     with _quiet():
-        program.save(folder / FILE)
+        program.save(file)
+
+
+def _fault(file: Path) -> str:
+    """What makes the graph of a file no graph; "" where nothing does."""
+    import onnx
+
+    try:
+        onnx.checker.check_model(str(file))
+    except onnx.checker.ValidationError as error:
+        return _first_line(error)
+    return ""
 
 
 def read(folder: Path) -> OpenGraph:

@@ -15,7 +15,7 @@ from vitscope.inspection.structure import Structure
 from vitscope.inspection.tokens import Tokens
 from vitscope.inspection.weights import acting_weight, linears
 from vitscope.models.bundle import ModelBundle
-from vitscope.models.create import family_of
+from vitscope.models.families import family_of
 from vitscope.visualization.document import Document, pack
 from vitscope.workflows.moments import Moment
 from vitscope.workflows.pictures import Choice
