@@ -19,6 +19,8 @@ FLAGS = ["--image-size", "32", "--batch-size", "8", "--workers", "0", "--device"
     for option in (
         "model.kwargs={patch_size: 8, embed_dim: 32, depth: 2, num_heads: 2}",
         "train.threads=1",
+        "train.attention=fused",  # else long runs measure first
+        "train.compile=off",
         "record.charts=false",
         "record.tensorboard=false",
     )

@@ -34,6 +34,23 @@ def test_new_run(database: Database):
     assert len({make(database).id for _ in range(20)}) == 20
 
 
+def test_what_a_run_needs_is_there_before_it(database: Database):
+    seen: list[str] = []
+
+    def prepare(run_id: str) -> None:
+        seen.append(run_id)
+        assert runs.list_runs(database) == []
+
+    assert [make(database, prepare=prepare).id] == seen
+
+    def fail(run_id: str) -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        make(database, "second", prepare=fail)
+    assert [row.id for row in runs.list_runs(database)] == seen
+
+
 def test_newest_first_whatever_the_clock_does(database: Database, monkeypatch: pytest.MonkeyPatch):
     made = []
     for now in (2000.0, 1000.0, 3000.0):

@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
@@ -73,8 +73,12 @@ def create_run(
     epochs: int | None = None,
     total_steps: int | None = None,
     message: str = "",
+    prepare: Callable[[str], None] = lambda run_id: None,
 ) -> RunRow:
-    """A new run with an id of its own (8 characters of a–z, 2–7, a letter first)."""
+    """A new run with an id of its own (8 characters of a–z, 2–7, a letter first).
+
+    `prepare` is given the id before the run is there for others: where it fails, or the process dies, there is none.
+    """
     now = time.time()
     row = {"name": name, "source": source, "model": model, "parent": parent, "epochs": epochs}
     row |= {"total_steps": total_steps, "message": message, "step": 0, "created_at": now, "updated_at": now}
@@ -82,6 +86,7 @@ def create_run(
         run_id = _new_id()
         while connection.execute(select(runs.c.id).where(runs.c.id == run_id)).first():
             run_id = _new_id()
+        prepare(run_id)
         connection.execute(insert(runs).values(id=run_id, status="created", **row))
         return _row(connection.execute(_select().where(runs.c.id == run_id)).mappings().one())
 

@@ -80,20 +80,23 @@ def request(
 
 
 def begin(requested: Mapping[str, Any], workspace: Workspace, parent: str | None = None) -> runs.RunRow:
-    """Commit the run's row and write `requested.yaml`, before anything heavy is imported."""
+    """Write `requested.yaml` and commit the run's row, before anything heavy is imported."""
     asked = config.build(requested)
     source = asked.data.source or ""
-    row = runs.create_run(
+
+    def prepare(run_id: str) -> None:
+        folder = workspace.run_folder(run_id)
+        folder.mkdir(parents=True)
+        write_atomically(folder / "requested.yaml", config.dump_yaml(requested))
+
+    return runs.create_run(
         workspace.database,
         name=asked.name or Path(source).absolute().name or source,
         source=source,
         model=asked.model.name,
         parent=parent,
+        prepare=prepare,
     )
-    folder = workspace.run_folder(row.id)
-    folder.mkdir(parents=True)
-    write_atomically(folder / "requested.yaml", config.dump_yaml(requested))
-    return row
 
 
 def carry_out(
