@@ -174,3 +174,12 @@ def test_the_reference_page_is_up_to_date():
 
 def test_the_schema_is_json():
     assert json.loads(json.dumps(config.schema()))["properties"].keys() >= {"data", "model", "optim", "train", "seed"}
+
+
+@pytest.mark.parametrize(("text", "read"), [("on", "on"), ("off", "off"), ("auto", "auto"), ('"on"', "on")])
+def test_on_and_off_need_no_quotation_marks(text: str, read: str):
+    """YAML reads them as booleans."""
+    c = config.build(config.parse_assignments([f"train.compile={text}", f"data.cache={text}"]))
+    assert (c.train.compile, c.data.cache) == (read, read)
+    with pytest.raises(RequestError, match="'auto', 'on' or 'off'"):
+        config.build(config.parse_assignments(["train.compile=1"]))

@@ -6,18 +6,18 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from vitscope.config import DataConfig, ModelConfig
+from vitscope.config import build
 from vitscope.errors import RequestError
 from vitscope.models.architecture import describe
 from vitscope.models.weights import new_module
-from vitscope.workflows.initial import training_rates
+from vitscope.workflows.initial import training_arguments
 
 SIZES = {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
 
 
 def module_of(**options: object) -> torch.nn.Module:
-    c = ModelConfig.model_validate({"image_size": 32, "kwargs": SIZES, **options})
-    return new_module(describe(c, DataConfig(), 3), 3, **training_rates(c))
+    c = build({"model": {"image_size": 32, "kwargs": SIZES, **options}})
+    return new_module(describe(c.model, c.data, 3), 3, **training_arguments(c))
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "vit_tiny_convstem", "deit3_small_patch16_224"])

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 from pydantic.fields import FieldInfo
 
 from vitscope.config.yaml_text import dump_yaml
@@ -21,6 +21,10 @@ VERSION = 1
 _NUMBER = r"\d+(\.\d+)?"
 DURATION = rf"^({_NUMBER}|{_NUMBER}s|{_NUMBER}m({_NUMBER}s)?|{_NUMBER}h({_NUMBER}m)?({_NUMBER}s)?)$"
 Pair = Annotated[tuple[float, float], Strict(False)]
+_AS_YAML_READS = {True: "on", False: "off"}  # on and off without quotation marks
+Switch = Annotated[
+    Literal["auto", "on", "off"], BeforeValidator(lambda v: _AS_YAML_READS[v] if isinstance(v, bool) else v)
+]
 
 
 def option(default: Any, help: str, *, flag: str | None = None, unit: str | None = None, **bounds: Any) -> Any:
@@ -55,7 +59,7 @@ class DataConfig(Group):
     workers: int | None = option(
         None, "Loader processes; none: chosen by image size and cores.", ge=0, le=64, flag="--workers"
     )
-    cache: Literal["auto", "on", "off"] = option(
+    cache: Switch = option(
         "auto",
         "Keep training pictures decoded and reduced on disk, so that each is decoded once; auto: where they fit.",
         flag="--cache",
@@ -265,7 +269,7 @@ class TrainConfig(Group):
         "auto", "Arithmetic of forward and backward.", flag="--precision"
     )
     attention: Literal["auto", "fused", "unfused"] = option("auto", "Attention kernel.")
-    compile: Literal["auto", "on", "off"] = option("auto", "Compile the model with torch.compile.", flag="--compile")
+    compile: Switch = option("auto", "Compile the model with torch.compile.", flag="--compile")
     threads: int | None = option(None, "CPU threads; none: as many as cores.", ge=1, le=1024)
     deterministic: bool = option(
         False, "Choose by capability alone and use deterministic kernels only.", flag="--deterministic"
