@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vitscope.config import RunConfig
     from vitscope.errors import Interrupted, RequestError, ViTScopeError, WorkFailed
     from vitscope.models.bundle import ModelBundle
+    from vitscope.models.own import register_model
     from vitscope.storage.workspace import Workspace
     from vitscope.workflows.evaluate import evaluate
     from vitscope.workflows.export import ExportResult, export
@@ -52,6 +53,7 @@ __all__ = [
     "load",
     "predict",
     "probe",
+    "register_model",
     "resume",
     "train",
 ]
@@ -76,6 +78,7 @@ _HOMES = {
     "load": "vitscope.workflows.load",
     "predict": "vitscope.workflows.predict",
     "probe": "vitscope.workflows.inspect",
+    "register_model": "vitscope.models.own",
     "resume": "vitscope.workflows.resume",
     "train": "vitscope.workflows.train",
 }

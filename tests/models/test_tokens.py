@@ -17,7 +17,8 @@ SIZES = {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
 
 def module_of(**options: object) -> torch.nn.Module:
     c = build({"model": {"image_size": 32, "kwargs": SIZES, **options}})
-    return new_module(describe(c.model, c.data, 3), 3, **training_arguments(c))
+    a = describe(c.model, c.data, 3)
+    return new_module(a, 3, **training_arguments(c, a))
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "vit_tiny_convstem", "deit3_small_patch16_224"])

@@ -27,6 +27,7 @@ from vitscope.models.create import (
     published_config,
     tagged_config,
 )
+from vitscope.models.own import is_own
 from vitscope.models.tokens import asks_for_tokens, check_pool, token_arguments
 from vitscope.preprocess import Preprocess
 
@@ -70,8 +71,10 @@ def describe(c: ModelConfig, d: DataConfig, num_classes: int) -> Architecture:
     kwargs |= token_arguments(c, name, arguments_of(name) if asks_for_tokens(c) else ())
     published = published_config(c.name)
     given_size = kwargs.pop("img_size", None)
-    own_size = given_size or (published.get("input_size") or tagged_config(name)["input_size"])[-1]
+    own_size = given_size or _size_of(published) or _size_of(tagged_config(name)) or c.image_size
     size = c.image_size or own_size
+    if size is None:
+        raise RequestError(f"Model '{name}' does not say how large its pictures are: give --image-size.")
     module, taken = _fitting(name, num_classes, kwargs, size, own_size)
     check_pool(c, name, module)
     if "img_size" in taken:
@@ -89,8 +92,13 @@ def describe(c: ModelConfig, d: DataConfig, num_classes: int) -> Architecture:
     return Architecture(name, kwargs, preprocess, sum(p.numel() for p in module.parameters()), taken, takes_any_size)
 
 
+def _size_of(published: Mapping[str, Any]) -> int | None:
+    size = published.get("input_size")
+    return size[-1] if size else None
+
+
 def _fitting(
-    name: str, num_classes: int, kwargs: Mapping[str, Any], size: int, own_size: int
+    name: str, num_classes: int, kwargs: Mapping[str, Any], size: int, own_size: int | None
 ) -> tuple[nn.Module, frozenset[str]]:
     """The module that takes pictures of `size`, and which of `OPTIONS` it takes. Raises `RequestError`, with sizes."""
     try:
@@ -101,7 +109,7 @@ def _fitting(
         raise
     except RequestError as error:
         near = sizes_near(name, num_classes, kwargs, size)
-        if not near and size != own_size and works(name, num_classes, kwargs, own_size):
+        if not near and own_size is not None and size != own_size and works(name, num_classes, kwargs, own_size):
             near = [own_size]
         if not near:
             raise  # it is not the size
@@ -114,7 +122,7 @@ def tried(name: str, num_classes: int, kwargs: Mapping[str, Any], size: int) -> 
     options: dict[str, Any] = dict.fromkeys(OPTIONS, 0.1) | {"img_size": size}
     while True:
         try:
-            with torch.device("meta"):
+            with torch.device("cpu" if is_own(name) else "meta"):  # what others wrote may need values
                 return create_model(name, num_classes=num_classes, **kwargs, **options), frozenset(options)
         except NotTaken as error:
             if error.argument not in options:
@@ -123,10 +131,11 @@ def tried(name: str, num_classes: int, kwargs: Mapping[str, Any], size: int) -> 
 
 
 def check_forward(name: str, module: nn.Module, num_classes: int, size: int) -> None:
-    """Raise `RequestError` when a module on the meta device makes no (B, classes) scores of pictures of `size`."""
+    """Raise `RequestError` when a module, real or on meta, makes no (B, classes) scores of pictures of `size`."""
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
     try:
         with torch.no_grad():
-            scores = module.eval()(torch.empty(1, 3, size, size, device="meta"))
+            scores = module.eval()(torch.zeros(1, 3, size, size, device=device))
     except NotImplementedError:  # an operation that only a real device has: nothing is known
         return
     except Exception as error:  # whatever its layers stumble over

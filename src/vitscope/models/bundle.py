@@ -80,8 +80,20 @@ def write_weights(state: Mapping[str, torch.Tensor], file: Path) -> None:
     """A state dict as safetensors, readable as other new files are (safetensors makes it private to the user)."""
     file.touch()
     mode = file.stat().st_mode
-    save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, file, {"format": "pt"})
+    save_file(_apart(state), file, {"format": "pt"})
     file.chmod(mode)
+
+
+def _apart(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors that share no memory, as safetensors wants them: what is tied is written twice."""
+    seen: set[int] = set()
+    found: dict[str, torch.Tensor] = {}
+    for name, tensor in state.items():
+        whole = tensor.detach().cpu().contiguous()
+        place = whole.untyped_storage().data_ptr()
+        found[name] = whole.clone() if place in seen else whole
+        seen.add(place)
+    return found
 
 
 def read_description(folder: Path) -> dict[str, Any]:

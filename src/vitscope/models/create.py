@@ -14,6 +14,7 @@ import torch
 from timm.models import get_pretrained_cfg, is_model, model_entrypoint
 
 from vitscope.errors import RequestError, closest, unknown
+from vitscope.models import own
 from vitscope.models.families import available, family_of
 
 # Arguments of timm's factory rather than of a model: what they do (loading files, downloading, counting classes) is
@@ -59,6 +60,9 @@ class NotTaken(RequestError):
 
 def check_name(name: str) -> None:
     """Raise `RequestError` with the closest names when timm does not know `name` or it is of another family."""
+    if own.is_own(name):
+        own.copy_of(name)
+        return
     base = base_name(name)
     if not is_model(base):
         raise unknown("model", name, available(), "See 'vitscope models available'.")
@@ -71,6 +75,11 @@ def check_name(name: str) -> None:
 
 def create_model(name: str, *, num_classes: int, pretrained: bool = False, **kwargs: Any) -> torch.nn.Module:
     """timm's module. Raises `RequestError` for a name or an argument that is not known, with the closest."""
+    if own.is_own(name):
+        module = own.copy_of(name)
+        for argument in kwargs:  # it is made already
+            raise NotTaken(name, argument)
+        return module
     check_name(name)
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=num_classes, **kwargs)
@@ -99,7 +108,7 @@ def base_name(name: str) -> str:
     """timm's name without the tag of its weights; for a local folder the architecture that its config.json names."""
     if name.startswith("local-dir:"):
         return str(local_config(name).get("architecture", ""))
-    return name.split(".")[0]
+    return name if own.is_own(name) else name.split(".")[0]
 
 
 def published_config(name: str) -> dict[str, Any]:
@@ -110,6 +119,8 @@ def published_config(name: str) -> dict[str, Any]:
 def tagged_config(name: str) -> dict[str, Any]:
     """What is published with the weights of a name (mean, std, crop, …)."""
     check_name(name)
+    if own.is_own(name):
+        return dict(own.config_of(name))
     try:
         found = get_pretrained_cfg(name)
     except RuntimeError:
@@ -141,7 +152,7 @@ def check_arguments(name: str, kwargs: Mapping[str, Any]) -> None:
 
 def arguments_of(name: str) -> list[str]:
     """Arguments that the architecture behind a name takes (its class's constructor)."""
-    if name.startswith("local-dir:"):
+    if name.startswith("local-dir:") or own.is_own(name):
         return []
     entry: Callable[..., Any] = model_entrypoint(name.split(".")[0])
     with torch.device("meta"):

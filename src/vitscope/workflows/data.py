@@ -153,7 +153,7 @@ def import_dataset(text: str, name: str, workspace: Workspace, replace_existing:
     records, classes, notices = source.scan()
     original = source.original.location if isinstance(source, ImportedSource) else source.location
     manifest = Manifest.from_records(records, classes, name)
-    return Imported(_keep(manifest, name, original, workspace), notices)
+    return Imported(keep(manifest, name, original, workspace), notices)
 
 
 def _check_name(name: str, workspace: Workspace, replace_existing: bool) -> None:
@@ -172,7 +172,8 @@ def _check_name(name: str, workspace: Workspace, replace_existing: bool) -> None
         )
 
 
-def _keep(manifest: Manifest, name: str, original: str, workspace: Workspace) -> DatasetRow:
+def keep(manifest: Manifest, name: str, original: str, workspace: Workspace) -> DatasetRow:
+    """Write a manifest and its row, whatever was there under the name. Raises `RequestError` where that fails."""
     from vitscope.storage import datasets
 
     folder = workspace.datasets_folder / name
@@ -296,7 +297,7 @@ def check(text: str, workspace: Workspace, progress: checks.Progress | None = No
     manifest, notices = read(text, workspace)
     manifest = checks.inspect_images(manifest, progress)
     if (row := imported(workspace).get(text)) is not None:
-        _keep(manifest, row.name, row.source, workspace)
+        keep(manifest, row.name, row.source, workspace)
     paths, problems = (manifest.table[c].to_pylist() for c in ("path", "problem"))
     good = replace(manifest, table=manifest.table.filter(pc.field("problem").is_null()))
     refusal, told = "", []

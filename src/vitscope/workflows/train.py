@@ -47,7 +47,9 @@ def train(
         assignments: texts such as `optim.lr=3e-4`.
         started: called with the run once it has begun to train.
         since: when a time budget began, as `time.monotonic()` counts; now by default.
-        options: `epochs=5`, `batch_size=32`, … by their flag's name, or a group: `optim={"lr": 1e-3}`.
+        options: `epochs=5`, `batch_size=32`, … by their flag's name, or a group: `optim={"lr": 1e-3}`. `model` may be a
+            module of your own (pictures (B, 3, S, S) → logits), and `data`, with `val` and `test`, map-style data sets
+            of (picture, label): see workflows/own.py.
 
     Raises:
         RequestError: the request, the data or the model do not fit; nothing was done.
@@ -55,6 +57,11 @@ def train(
         Interrupted: Ctrl-C or SIGTERM; a checkpoint is saved and the run can be resumed.
     """
     place = as_workspace(workspace)
+    if any(not isinstance(options.get(name), (str, Mapping, type(None))) for name in ("model", "data", "val", "test")):
+        from vitscope.workflows.own import adopted
+
+        options = adopted(options, place)
+        source = options.pop("source", source)
     requested = request(source, config_file, assignments, options)
     row = begin(requested, place)
     return carry_out(row.id, place, observers=observers, started=started, since=since)
