@@ -105,13 +105,14 @@ def keys(value: Any) -> set[str]:
 
 
 def test_the_readmes_python_works(somewhere: Path):
-    (code,) = blocks(ROOT / "README.md", "python")
     names: dict[str, Any] = {}
-    exec(compile(code, "README.md", "exec"), names)
+    for code in blocks(ROOT / "README.md", "python"):
+        exec(compile(code, "README.md", "exec"), names)
     assert names["export"].passed
     assert list(names["run"].metrics().columns) == ["step", "epoch", "split", "name", "value", "time"]
     names["run"].log("my_number", 0.5)
     assert names["run"].metrics().query("name == 'my_number'")["value"].tolist() == [0.5]
+    assert names["vitscope"].evaluate(names["own"]).classes == ("dark", "light")
 
 
 def test_links_between_documents_lead_somewhere():
