@@ -33,7 +33,7 @@ def test_later_layers_win_and_are_not_changed():
 
 def test_precedence_default_recipe_file_flag_set(tmp_path: Path):
     from vitscope.training.recipes import RECIPES
-    from vitscope.workflows.resolve import with_recipe
+    from vitscope.workflows.recipe import with_recipe
     from vitscope.workflows.train import request
 
     recipe = RECIPES["scratch"].OPTIONS["train"]["epochs"]

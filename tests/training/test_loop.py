@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,13 +18,16 @@ import vitscope
 from vitscope.config import build, merge
 from vitscope.data.loader import Batch, TrainingViews
 from vitscope.errors import Interrupted, WorkFailed
-from vitscope.events import Alert, EpochDone, Event, StepsDone
+from vitscope.events import Alert, EpochDone, Event, Notice, StepsDone
 from vitscope.metrics import query
 from vitscope.models.architecture import describe
 from vitscope.storage.workspace import Workspace
 from vitscope.training import loop
 from vitscope.training.checkpoint import Checkpoints
-from vitscope.training.loop import Training, train_step
+from vitscope.training.horizon import Horizon
+from vitscope.training.loop import Training, replan, train_step
+from vitscope.training.progress import Progress
+from vitscope.training.resolution import Resolution
 from vitscope.workflows import observe
 from vitscope.workflows.assemble import assemble
 from vitscope.workflows.resolve import resolve
@@ -320,3 +325,31 @@ def test_a_checkpoint_that_cannot_be_written_is_told_and_the_former_stays(
     run = vitscope.Run("latest", tmp_path)
     assert Checkpoints(run.folder / "checkpoints").load().step == 4
     assert not list((run.folder / "checkpoints").glob(".*"))
+
+
+@pytest.mark.parametrize(("total", "told"), [(4, ["40%"]), (10, []), (25, [])])
+def test_a_budget_of_less_than_an_epoch_is_told_once(total: int, told: list[str]):
+    events: list[Event] = []
+    progress = Progress()
+    progress.step = 3
+    horizon = Horizon(progress, 500)
+    budget = SimpleNamespace(
+        stepped=lambda side: None,
+        is_due=lambda: True,
+        replan=lambda: horizon.move(total),
+        used_s=lambda: 1.0,
+        seconds=30.0,
+    )
+    training: Any = SimpleNamespace(
+        trained=SimpleNamespace(progress=progress),
+        budget=budget,
+        horizon=horizon,
+        resolution=Resolution(32, 8),
+        loader=SimpleNamespace(steps_per_epoch=10),
+        emit=events.append,
+    )
+    cadence: Any = SimpleNamespace(total_steps=0)
+    assert replan(training, cadence)
+    assert replan(training, cadence)
+    assert [re.search(r"\d+%", e.text).group() for e in events if isinstance(e, Notice)] == told  # type: ignore[union-attr]
+    assert cadence.total_steps == total

@@ -10,7 +10,8 @@ from vitscope.errors import RequestError
 from vitscope.models.architecture import describe
 from vitscope.storage.workspace import Workspace
 from vitscope.training.recipes import RECIPES, auto
-from vitscope.workflows.resolve import resolve, with_recipe
+from vitscope.workflows.recipe import with_recipe
+from vitscope.workflows.resolve import resolve
 
 
 @pytest.mark.parametrize("name", RECIPES)

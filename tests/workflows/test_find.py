@@ -113,3 +113,18 @@ def test_from_the_command_line(pictures: Path, tmp_path: Path):
     run = CliRunner().invoke(app, [*words, "batch-size", str(pictures), "--seconds", "0", *options])
     assert run.exit_code == 0, run.output
     assert "images at a time (limited by: the time given" in run.stdout
+
+
+def test_a_batch_size_for_the_head_alone_is_not_looked_for(asked: dict[str, Any], tmp_path: Path):
+    from safetensors.torch import save_file
+
+    from vitscope.workflows.resolve import resolve
+
+    workspace = Workspace(tmp_path / "ws")
+    plan = resolve(asked, workspace)
+    weights = plan.architecture.on_meta(3).to_empty(device="cpu").state_dict()
+    save_file(weights, tmp_path / "w.safetensors")
+    probe = {"recipe": "linear-probe", "model": {"init": str(tmp_path / "w.safetensors")}}
+    options = {"model": {"drop_path": 0.0, "frozen": 1.0}, "augment": {"crop_scale": [1.0, 1.0], "crop_ratio": [1, 1]}}
+    with pytest.raises(RequestError, match="Only the head learns here"):
+        find_batch_size(merge(asked, options, probe), workspace)

@@ -26,7 +26,7 @@ def schema() -> None:
 def validate(file: Annotated[str, typer.Argument(help="A YAML run description.")]) -> None:
     """Check a file: types, bounds, unknown options, and the names of recipe, model, optimizer and schedule."""
     from vitscope import config
-    from vitscope.workflows.resolve import with_recipe
+    from vitscope.workflows.recipe import with_recipe
 
     with_recipe(config.read_file(file))
     say(f"{file}: valid.")
@@ -44,7 +44,7 @@ def show(
 ) -> None:
     """What a description resolves to: defaults < recipe < file < flags < --set."""
     from vitscope.config import merge, put
-    from vitscope.workflows.resolve import with_recipe
+    from vitscope.workflows.recipe import with_recipe
     from vitscope.workflows.train import request
 
     named: dict[str, object] = {}

@@ -22,7 +22,9 @@ def lines(e: Estimate, workspace: Workspace) -> Iterator[str]:
     yield f"Data         {counts} images, {len(plan.classes)} classes"
     forward = f"{e.forward_flops / 1e9:.2f} GFLOP an image forward"
     yield f"Model        {plan.architecture.name}: {e.parameters:,} parameters, {forward}"
-    yield f"Training     {plan.total_steps:,} steps of {c.train.batch_size} images, {e.training_flops / 1e15:.3g} PFLOP"
+    steps = f"{round(e.epochs * plan.steps_per_epoch):,} steps of {c.train.batch_size} images"
+    about = f"about {e.epochs:.1f} epochs, " if c.train.time_budget is not None else ""
+    yield f"Training     {about}{steps}, {e.training_flops / 1e15:.3g} PFLOP"
     made_of = f"{size(e.memory.weights)} for weights and optimizer, {size(e.memory.program)} for the program"
     held = f"{size(e.memory.activations + e.memory.batch)} for {count(e.memory.images, 'image')} at a time"
     yield f"Memory       about {size(e.memory.total)} ({held}, {made_of})"
@@ -30,7 +32,8 @@ def lines(e: Estimate, workspace: Workspace) -> Iterator[str]:
     enough = "" if free > e.disk_bytes else " — NOT ENOUGH"
     made_of = f"{c.checkpoint.keep + 2} checkpoints of {size(e.checkpoint_bytes)}, {DATA_COPIES}× the data"
     yield f"Disk         about {size(e.disk_bytes)} ({made_of}); {size(free)} free{enough}"
-    yield f"Time         about {_time(e.total_s)} here ({e.step_s:.2f} s a step, loading of pictures not counted)"
+    by = "the budget, " if c.train.time_budget is not None else ""
+    yield f"Time         about {_time(e.total_s)} here ({by}{e.step_s:.2f} s a step, loading of pictures not counted)"
     for reason in plan.choices.reasons:
         yield f"Machine      {reason}"
     for notice in plan.notices:

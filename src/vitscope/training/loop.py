@@ -205,10 +205,20 @@ def replan(t: Training, cadence: Cadence) -> bool:
     t.budget.stepped(t.resolution.at(t.horizon.share(p.step - 1)))
     if not t.budget.is_due():
         return False
+    is_first = p.total_steps is None
     t.budget.replan()
     total, per_epoch = t.horizon.total_steps, t.loader.steps_per_epoch
     cadence.total_steps = total
     t.emit(Replanned(p.step, total, math.ceil(total / per_epoch), t.budget.used_s(), t.budget.seconds))
+    if is_first and total < per_epoch:
+        t.emit(
+            Notice(
+                f"The time budget holds {total / per_epoch:.0%} of an epoch: many pictures are not seen at all. "
+                "Give more time, or a smaller model or --image-size.",
+                "warning",
+                p.step,
+            )
+        )
     return True
 
 

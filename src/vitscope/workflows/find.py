@@ -146,6 +146,10 @@ def find_batch_size(
     began, told, trials = time.monotonic(), list(plan.notices), dict[int, Trial]()
 
     with trying(plan, workspace, told) as training:
+        if training.on_features:
+            raise RequestError(
+                "Only the head learns here, on features computed once: any batch size fits. Set it with --batch-size."
+            )
 
         def fits(images: int) -> bool:
             if images not in trials:

@@ -54,7 +54,8 @@ def check(requested: Mapping[str, Any], workspace: Workspace) -> None:
     Imports torch, and looks at every picture: that takes as long as there are many.
     """
     from vitscope.data.sources import open_source
-    from vitscope.workflows.resolve import check_init, resolve, with_recipe
+    from vitscope.workflows.recipe import with_recipe
+    from vitscope.workflows.resolve import check_init, resolve
 
     c = with_recipe(requested)  # names first: they are quick, and told even where the rest takes too long
     for source in (c.data.source, c.data.val, c.data.test):

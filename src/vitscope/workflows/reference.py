@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, Union, get_args, get_origin
 
 from vitscope.config import Option, options
-from vitscope.workflows.resolve import NAMES
+from vitscope.workflows.recipe import NAMES
 
 INTRODUCTION = """# Options of a run
 

@@ -32,11 +32,33 @@ def without_untaken(c: RunConfig, requested: Mapping[str, Any], a: Architecture)
     return c, told
 
 
-def check_parts(c: RunConfig, a: Architecture, classes: int, batch_size: int) -> list[str]:
+def check_growing(c: RunConfig, a: Architecture) -> None:
+    """Raise `RequestError` where the resolution is to grow and the model takes pictures of one size."""
+    if c.schedule.start_size < 1 and not a.takes_any_size:
+        raise RequestError(f"schedule.start_size: {a.name} takes pictures of one size only. Leave --start-size out.")
+
+
+def with_batch(c: RunConfig, images: int) -> tuple[RunConfig, list[str]]:
+    """The options with a batch no larger than the training images; told. Raises `RequestError` for its parts."""
+    batch, told = min(c.train.batch_size, images), []
+    if batch < c.train.batch_size:
+        told.append(f"The batch of {c.train.batch_size} is larger than the {images} training images: {batch} is used.")
+    if c.train.accumulation > batch:
+        raise RequestError(
+            f"train.accumulation: {c.train.accumulation} parts of a batch of {batch} images: one would be empty."
+        )
+    if batch % c.augment.repeats:
+        raise RequestError(
+            f"augment.repeats: a batch of {batch} images does not hold {c.augment.repeats} views of each."
+        )
+    return config.build(c.model_dump(mode="json"), {"train": {"batch_size": batch}}), told
+
+
+def check_parts(c: RunConfig, a: Architecture, classes: int) -> list[str]:
     """Raise `RequestError` where the parts of a batch are too small for batch norm; returns what to tell of it."""
-    parts = c.train.accumulation
-    size = math.ceil(batch_size / parts)
-    check_training(a, classes, batch_size % size or size)
+    parts, batch = c.train.accumulation, c.train.batch_size
+    size = math.ceil(batch / parts)
+    check_training(a, classes, batch % size or size)
     if parts > 1 and has_batch_norm(a.on_meta(classes)):
         return [
             f"{a.name} normalises over the images that it sees at once: {parts} parts of a batch are not quite the "

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from vitscope import config
 from vitscope.config import ModelConfig, RunConfig
 from vitscope.errors import RequestError
-from vitscope.text import parse_size
+from vitscope.text import parse_size, seconds_of
+
+LEAST_BUDGET_S = 20  # the start of the program alone takes seconds
 
 
 def check(c: RunConfig) -> None:
     """Raise `RequestError` for what cannot be meant."""
+    if c.model.pretrained and c.model.init is not None:
+        raise RequestError("--pretrained and --init both give the first weights: choose one.")
+    if c.model.new_head and c.model.init is None:
+        raise RequestError("model.new_head replaces the head of weights given by --init; there are none.")
+    _check_ranges(c)
+    if c.train.accumulation > c.train.batch_size:
+        raise RequestError(
+            f"train.accumulation: {c.train.accumulation} parts of a batch of {c.train.batch_size}: one would be empty."
+        )
     if c.optim.name == "schedulefree":
         if c.train.ema_decay > 0:
             raise RequestError("--optimizer schedulefree evaluates an average of its own: leave --ema out.")
@@ -22,6 +34,24 @@ def check(c: RunConfig) -> None:
         raise RequestError(
             "--sampling balanced and --class-weights both make up for rare classes, together twice: choose one."
         )
+
+
+def _check_ranges(c: RunConfig) -> None:
+    for option, (low, high), most in (
+        ("augment.crop_scale", c.augment.crop_scale, 1.0),
+        ("augment.crop_ratio", c.augment.crop_ratio, math.inf),
+    ):
+        if not 0 < low <= high <= most:
+            raise RequestError(
+                f"{option}: [{low:g}, {high:g}] is no range from a smaller to a larger number"
+                f"{', at most 1' if most == 1 else ''}."
+            )
+    if not all(0 <= b < 1 for b in c.optim.betas):
+        raise RequestError(f"optim.betas: {list(c.optim.betas)}: each must be at least 0 and below 1.")
+    if c.train.time_budget is not None and seconds_of(c.train.time_budget) < LEAST_BUDGET_S:
+        raise RequestError(
+            f"train.time_budget: {c.train.time_budget} is too short to train anything: at least {LEAST_BUDGET_S} s."
+        )
     if c.train.memory is not None:
         try:
             parse_size(c.train.memory)
@@ -30,7 +60,11 @@ def check(c: RunConfig) -> None:
 
 
 def settled(c: RunConfig, requested: Mapping[str, Any]) -> RunConfig:
-    """`c` with what its other options decide. Raises `RequestError` where `requested` asks for the contrary."""
+    """`c`, checked, with what its other options decide.
+
+    Raises `RequestError` for what cannot be meant, and where `requested` asks for the contrary.
+    """
+    check(c)
     if c.optim.name != "schedulefree" or c.schedule.name == "constant":
         return c
     if "name" in requested.get("schedule", {}):

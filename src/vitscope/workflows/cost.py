@@ -1,0 +1,42 @@
+"""What a model costs for an image: FLOPs, counted without computing, and seconds, by a few steps."""
+
+from __future__ import annotations
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from vitscope.config import RunConfig
+from vitscope.machine import Choices
+from vitscope.machine.measured import own
+from vitscope.models.architecture import Architecture
+from vitscope.training.features import sees_the_same
+from vitscope.workflows.initial import learning_module
+from vitscope.workflows.measure import Steps, Subject
+
+TRAINING = 3  # what a step's forward and backward cost, in forward passes
+TIMED_IMAGES = 8
+
+
+def forward_flops(c: RunConfig, a: Architecture, classes: int) -> int:
+    """FLOPs of one image's forward pass, 2 × multiply-adds as torch counts."""
+    side = a.preprocess.size
+    with torch.device("meta"):
+        module = learning_module(c, a, classes).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(torch.empty(1, 3, side, side, device="meta"))
+    return counter.get_total_flops()
+
+
+def forward_passes(c: RunConfig, images: int, epochs: float) -> float:
+    """Forward passes that training costs; where the head learns alone of still pictures, one of each."""
+    if c.model.frozen == 1 and sees_the_same(c):
+        return images
+    return (TRAINING + c.train.checkpoint_activations) * images * epochs
+
+
+def image_s(c: RunConfig, a: Architecture, classes: int, choices: Choices) -> float:
+    """Seconds that a training step takes for an image here, the best of three small ones; loading left out."""
+    images = min(TIMED_IMAGES, c.train.batch_size)
+    steps = Steps(Subject(c, a, classes, 1, c.train.batch_size, images), choices)
+    candidate = own(choices)._replace(compile=False)
+    return min(steps(candidate, images) for _ in range(3)) / images

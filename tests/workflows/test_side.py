@@ -1,0 +1,126 @@
+"""How large a run looks at its pictures where nobody said, against costs counted here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vitscope.config import merge
+from vitscope.models.architecture import describe
+from vitscope.storage.workspace import Workspace
+from vitscope.training.recipes import RECIPES
+from vitscope.workflows import side
+from vitscope.workflows.cost import forward_flops
+from vitscope.workflows.resolve import Plan, resolve
+
+SMALL = {
+    "model": {"name": "vit_tiny_patch16_224", "kwargs": {"embed_dim": 16, "depth": 1, "num_heads": 1}},
+    "train": {"device": "cpu", "precision": "fp32"},
+}
+
+
+@pytest.fixture
+def photos(make_pictures: Callable[..., Path]) -> Path:
+    """48 pictures, 300 pixels high."""
+    return make_pictures({"a": 24, "b": 24}, size=300)
+
+
+@pytest.fixture
+def decided(tmp_path: Path) -> Callable[..., Plan]:
+    def resolved(source: Path, *options: dict[str, Any]) -> Plan:
+        requested = merge(SMALL, {"data": {"source": str(source)}}, *options)
+        return resolve(requested, Workspace(tmp_path / "ws"), may_time=True)
+
+    return resolved
+
+
+def flops_at(plan: Plan, size: int) -> int:
+    a = describe(plan.config.model.model_copy(update={"image_size": size}), plan.config.data, 2)
+    return forward_flops(plan.config, a, 2)
+
+
+def sizes_told(plan: Plan) -> list[str]:
+    return [text for text in plan.notices if "The model sees the pictures at" in text]
+
+
+def test_what_is_affordable_stays_as_it_was_published(photos: Path, decided: Callable[..., Plan]):
+    plan = decided(photos)
+    assert plan.config.model.image_size == 224
+    assert sizes_told(plan) == []
+
+
+def test_on_a_cpu_the_largest_that_a_run_can_afford(
+    photos: Path, decided: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+):
+    whole = decided(photos)
+    images = len(whole.manifest.of_split("train")) * whole.config.train.epochs
+    monkeypatch.setattr(side, "CPU_FLOPS", 3 * images * flops_at(whole, 176) + 1)
+    plan = decided(photos)
+    assert plan.config.model.image_size == 176
+    assert "176 pixels, not at the 224" in sizes_told(plan)[0]
+    assert plan.architecture.kwargs["img_size"] == 176
+
+
+def test_never_below_the_least_grid(photos: Path, decided: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(side, "CPU_FLOPS", 1.0)
+    assert decided(photos).config.model.image_size == side.LEAST_GRID * 16
+
+
+def test_what_is_asked_for_stays(photos: Path, decided: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(side, "CPU_FLOPS", 1.0)
+    assert decided(photos, {"model": {"image_size": 208}}).config.model.image_size == 208
+
+
+def test_small_pictures_are_not_blown_up(make_pictures: Callable[..., Path], decided: Callable[..., Plan]):
+    plan = decided(make_pictures({"a": 24, "b": 24}, name="small", size=150))
+    assert plan.config.model.image_size == 160  # the last whole patch below 1.15 × 150
+    assert "about 150 pixels wide" in sizes_told(plan)[0]
+
+
+def test_a_model_of_one_size_keeps_it(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(side, "CPU_FLOPS", 1.0)
+    requested = {"model": {"name": "convit_tiny"}, "data": {"source": str(photos)}, "train": {"device": "cpu"}}
+    plan = resolve(requested, Workspace(tmp_path / "ws"))
+    assert not plan.architecture.takes_any_size
+    assert plan.config.model.image_size == 224
+
+
+@pytest.mark.parametrize("seconds", [30, 60, 120])
+def test_a_time_budget_holds_the_epochs_that_a_recipe_wants(
+    photos: Path, decided: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch, seconds: int
+):
+    rate = 1e9  # FLOP/s of a made-up machine
+    monkeypatch.setattr(side, "image_s", lambda c, a, classes, choices: 3 * forward_flops(c, a, classes) / rate)
+    plan = decided(photos, {"train": {"time_budget": f"{seconds}s"}})
+    images, chosen = len(plan.manifest.of_split("train")), plan.config.model.image_size
+    assert chosen is not None
+
+    def epochs(size: int) -> float:
+        return side.TRAINED_SHARE * seconds * rate / (3 * images * flops_at(plan, size))
+
+    wanted = side.WANTED_EPOCHS[False]
+    assert chosen == side.LEAST_GRID * 16 or epochs(chosen) >= wanted
+    assert chosen == 224 or epochs(chosen + 16) < wanted
+
+
+def test_the_largest_that_fits_is_found():
+    for most in range(12):
+        found = side.largest(list(range(2, 10)), lambda size, most=most: size <= most)
+        assert found == max([s for s in range(2, 10) if s <= most], default=2)
+
+
+def test_head_only_runs_see_each_picture_once(photos: Path, decided: Callable[..., Plan]):
+    from vitscope.workflows.cost import forward_passes
+
+    plan = decided(photos)
+    probe = plan.config.model_copy(
+        update={
+            "model": plan.config.model.model_copy(update={"frozen": 1.0}),
+            "augment": plan.config.augment.model_validate(RECIPES["linear-probe"].OPTIONS["augment"]),
+        }
+    )
+    assert forward_passes(probe, 100, 40) == 100
+    assert forward_passes(plan.config, 100, 40) == 12_000
