@@ -90,7 +90,7 @@ def test_the_dictionary_is_json_with_the_names_of_the_attributes(answers: tuple[
     )
     assert list(told) == [
         *("split", "count", "loss", "top1", "top1_interval", "top5", "per_class", "confusion", "classes"),
-        *("skipped", "problems", "notices"),
+        *("skipped", "problems", "notices", "tta"),
     ]
     assert told["split"] == "val"
     assert told["skipped"] == 1

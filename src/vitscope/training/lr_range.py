@@ -17,7 +17,7 @@ from vitscope.training.loop import Training, train_step
 SMOOTHING = 0.9  # of the loss by which divergence is judged, with the bias of its start taken out
 DIVERGED = 1.5  # times the least of it so far
 FIRST_STEPS = 8  # in which nothing is judged
-CLEAR = 6.0  # standard errors by which a fall or a rise stands out: noise alone spans about four in a hundred steps
+CLEAR = 8.0  # standard errors by which a fall or a rise stands out: of noise alone, one sweep in 700 spans as much
 SAFE = 0.1  # of the rate at which the loss begins to rise
 
 
