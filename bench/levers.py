@@ -4,25 +4,22 @@
                            [--epochs 20 | --time-budget 10m] [--set group.option=value …]
 
 The test split is never looked at: it is set aside, a quarter of the rest chooses, three quarters are trained on. Prints
-a table (validation accuracy of the last epoch, its difference to the recipe as it is, images/s) and writes
-`bench/results/levers.json` after each run. `--levers` takes names of the table below, or for one of your own
-`name:option=value;option=value`. Asserts nothing.
+a table: validation accuracy of the last epoch, its difference to the recipe as it is, images/s. `--levers` takes names
+of the table below, or for one of your own `name:option=value;option=value`. Asserts nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import vitscope
-from vitscope.machine import environment
+from measuring import write
 
-RESULTS = Path(__file__).parent / "results"
+import vitscope
+
 QUIET = ["record.tensorboard=false", "record.charts=false", "record.snapshots=false"]
 CHOOSING = ["data.val_fraction=0.25"]  # of what is not test
 
@@ -60,8 +57,7 @@ def main() -> None:
             for name, assignments in levers.items():
                 runs.append({"lever": name, "seed": seed} | trained(a, [*a.set, *assignments], seed, Path(place)))
                 print(f"seed {seed}  {name:16} {runs[-1]['val_top1']:.2%}  {runs[-1]['seconds']:.0f} s", flush=True)
-                written(a, runs)
-    table(runs, list(levers))
+    told(a, runs, list(levers))
 
 
 def chosen(text: str) -> tuple[str, list[str]]:
@@ -91,27 +87,21 @@ def trained(a: argparse.Namespace, assignments: list[str], seed: int, place: Pat
     }
 
 
-def table(runs: list[dict[str, Any]], names: list[str]) -> None:
-    base = [r["val_top1"] for r in runs if r["lever"] == names[0]]
-    print(f"\n{'lever':18}{'validation':>20}{'difference':>20}{'images/s':>10}")
-    for name in names:
-        own = [r["val_top1"] for r in runs if r["lever"] == name]
-        by_seed = [100 * (x - y) for x, y in zip(own, base, strict=True)]
-        speed = statistics.median(r["images_per_s"] for r in runs if r["lever"] == name)
-        print(f"{name:18}{spread([100 * x for x in own]):>20}{spread(by_seed, '+'):>20}{speed:>10.0f}")
-
-
-def spread(values: list[float], sign: str = "") -> str:
-    """Mean ± standard deviation, in points."""
-    deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
-    return f"{statistics.mean(values):{sign}.2f} ± {deviation:.2f}"
-
-
-def written(a: argparse.Namespace, runs: list[dict[str, Any]]) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    about = environment()
-    about = {key: about[key] for key in ("vitscope", "packages", "machine", "threads")}
-    (RESULTS / "levers.json").write_text(json.dumps({**about, "arguments": vars(a), "runs": runs}, indent=2) + "\n")
+def told(a: argparse.Namespace, runs: list[dict[str, Any]], names: list[str]) -> None:
+    """The table and the file of all runs: accuracy in %, differences in points, seed by seed."""
+    by_name = {name: [run for run in runs if run["lever"] == name] for name in names}
+    base = [run["val_top1"] for run in by_name[names[0]]]
+    rows: dict[str, list[float]] = {}
+    for name, own in by_name.items():
+        rows[f"{name}: validation, %"] = [100 * run["val_top1"] for run in own]
+        if name != names[0]:
+            rows[f"{name}: difference, points"] = [
+                100 * (run["val_top1"] - before) for run, before in zip(own, base, strict=True)
+            ]
+        rows[f"{name}: images/s"] = [run["images_per_s"] for run in own]
+    length = a.time_budget or f"{a.epochs} epochs"
+    about = f"recipe {a.recipe or 'auto'}, {length} {' '.join(a.set)}".rstrip()
+    write(f"levers-{Path(a.source).name}", rows, about, arguments=vars(a), runs=runs)
 
 
 def arguments() -> argparse.Namespace:

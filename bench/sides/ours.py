@@ -25,7 +25,7 @@ def own_recipe(work: Work) -> dict[str, Any]:
     """What `auto` chooses, or what the options say."""
     asked: dict[str, Any] = {"train": {"epochs": work.epochs}} if work.epochs else {}
     if work.weights:
-        asked["model"] = {"name": f"local-dir:{work.weights}", "pretrained": True, "image_size": work.image_size}
+        asked["model"] = {"name": f"local-dir:{work.weights}", "pretrained": True}
     return asked
 
 

@@ -95,7 +95,7 @@ class ModelConfig(Group):
     )
     image_size: int | None = option(
         None,
-        "Side of the square fed to the model; none: the model's own, or less where the pictures or the time allow no more.",
+        "Side of the square fed to the model; none: the model's own, or less where pictures or time allow no more.",
         ge=8,
         le=4096,
         unit="pixels",
