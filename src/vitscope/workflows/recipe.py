@@ -35,13 +35,19 @@ class Pictures(NamedTuple):
     side: int
 
 
-def with_recipe(requested: Mapping[str, Any], pictures: Pictures | None = None) -> RunConfig:
-    """Defaults < recipe < `requested`. Raises `RequestError` for a wrong option or an unknown name."""
+def with_recipe(
+    requested: Mapping[str, Any], pictures: Pictures | None = None, lighter: Mapping[str, Any] | None = None
+) -> RunConfig:
+    """Defaults < recipe < `lighter` < `requested`. Raises `RequestError` for a wrong option or an unknown name.
+
+    `lighter`: one of those that `auto` offers for these pictures.
+    """
     asked = config.build(requested)
     check_names(asked)
     if is_open(requested):
         chosen = auto.choose(facts(requested, pictures))
-        built = config.build(RECIPES[chosen.recipe].OPTIONS, chosen.options, requested, {"recipe": chosen.recipe})
+        own = RECIPES[chosen.recipe].OPTIONS
+        built = config.build(own, chosen.options, lighter or {}, requested, {"recipe": chosen.recipe})
     else:
         built = config.build(RECIPES[str(asked.recipe)].OPTIONS, requested)
     return consistent.settled(built, requested)

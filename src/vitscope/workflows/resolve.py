@@ -23,12 +23,12 @@ from vitscope.storage.workspace import Workspace
 from vitscope.text import count, some
 from vitscope.training.recipes import auto
 from vitscope.workflows import consistent, suited
+from vitscope.workflows.affordable import afforded
 from vitscope.workflows.choices import chosen_for
 from vitscope.workflows.data import prepare
 from vitscope.workflows.load import locate
 from vitscope.workflows.memory import check_activations, fitted
 from vitscope.workflows.recipe import facts, is_open, look_at, with_recipe
-from vitscope.workflows.side import afforded
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,15 @@ def resolve(
 
     With `may_measure` a long run's choices for the machine may be measured, which takes some seconds (`measure.py`);
     without, what was measured before is used, and capability decides what was not. With `may_time`, or that, a step
-    may be timed to fit a run into its time budget (`side.py`).
+    may be timed to fit a run into its time budget (`affordable.py`).
 
     Raises `RequestError` for anything in the request, the data or the model that training would stumble over.
     """
     is_new = manifest_file is None
-    c, manifest, notices = _new(requested, workspace) if is_new else _begun(requested, manifest_file)
+    if is_new:
+        c, manifest, notices = _new(requested, workspace, may_time=may_time or may_measure)
+    else:
+        c, manifest, notices = _begun(requested, manifest_file)
     training, classes = manifest.of_split("train"), len(manifest.classes)
     c, told = suited.with_batch(c, len(training))
     notices += told
@@ -89,9 +92,6 @@ def resolve(
     c, told = suited.without_untaken(c, requested, a)
     notices += told
     suited.check_growing(c, a)
-    if is_new:
-        a, told = afforded(c, a, manifest, probe(), may_time=may_time or may_measure)
-        notices += told
     notices += suited.check_parts(c, a, classes)
     if c.train.early_stop_epochs and len(manifest.of_split("val")) == 0:
         raise RequestError("train.early_stop_epochs: there is no validation split by which to stop early.")
@@ -114,8 +114,8 @@ def resolve(
     return Plan(c, manifest, a, machine, choices, (*notices, *choices.warnings), measured)
 
 
-def _new(requested: Mapping[str, Any], workspace: Workspace) -> _Subject:
-    """A run that begins: its recipe by its pictures, which are looked for now."""
+def _new(requested: Mapping[str, Any], workspace: Workspace, *, may_time: bool) -> _Subject:
+    """A run that begins: its recipe by its pictures, which are looked for now, and as heavy as can be afforded."""
     c = with_recipe(requested)
     if c.data.source is None:
         raise RequestError(
@@ -129,11 +129,15 @@ def _new(requested: Mapping[str, Any], workspace: Workspace) -> _Subject:
     notices = check_init(c.model, workspace)
     manifest, told = prepare(c.data, workspace)
     notices += told
+    lighter: list[RunConfig] = []
     if is_open(requested):
         pictures = look_at(manifest.of_split("train"))
-        notices.append(auto.choose(facts(requested, pictures)).reason)
+        chosen = auto.choose(facts(requested, pictures))
+        notices.append(chosen.reason)
         c = with_recipe(requested, pictures)
-    return _Subject(c, manifest, notices)
+        lighter = [with_recipe(requested, pictures, options) for options in chosen.lighter]
+    c, told = afforded(c, lighter, manifest, probe(), may_time=may_time)
+    return _Subject(c, manifest, [*notices, *told])
 
 
 def _begun(requested: Mapping[str, Any], manifest_file: Path) -> _Subject:

@@ -11,6 +11,10 @@ OPTIONS: dict[str, Any] = {}
 
 SMALL_SIDE = 128  # pixels: pictures up to here are drawn or shot small, and lose nothing in a small model
 ENLARGED = 1.15  # at most by so much; reducing a little costs less than it saves
+LIGHTER = (
+    {"model": {"kwargs": {"embed_dim": 96, "num_heads": 3, "depth": 4}}},
+    {"model": {"kwargs": {"embed_dim": 128, "num_heads": 2, "depth": 6}}},
+)
 SIDES = {32: 4, 64: 8, 128: 16}  # side of the input and of its patches: 64 patches each
 
 
@@ -24,11 +28,15 @@ class Facts(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """A recipe's name, what to change in it for these pictures, and why, in a sentence."""
+    """A recipe's name, what to change in it for these pictures, and why, in a sentence.
+
+    `lighter`: options of models that cost less, ascending, for where time is short.
+    """
 
     recipe: str
     options: dict[str, Any]
     reason: str
+    lighter: tuple[dict[str, Any], ...] = ()
 
 
 def choose(facts: Facts) -> Chosen:
@@ -43,4 +51,5 @@ def choose(facts: Facts) -> Chosen:
         {"model": {"image_size": side, "kwargs": {"patch_size": SIDES[side]}}},
         f"Recipe scratch-small: the pictures are about {facts.side} pixels wide, so a small model looks at them at "
         f"{side}; --model names another.",
+        LIGHTER,
     )

@@ -1,4 +1,4 @@
-"""How large a run looks at its pictures where nobody said, against costs counted here."""
+"""What a run can afford where nobody said, against costs counted here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vitscope.config import merge
 from vitscope.models.architecture import describe
 from vitscope.storage.workspace import Workspace
 from vitscope.training.recipes import RECIPES
-from vitscope.workflows import side
+from vitscope.workflows import affordable
 from vitscope.workflows.cost import forward_flops
 from vitscope.workflows.resolve import Plan, resolve
 
@@ -57,7 +57,7 @@ def test_on_a_cpu_the_largest_that_a_run_can_afford(
 ):
     whole = decided(photos)
     images = len(whole.manifest.of_split("train")) * whole.config.train.epochs
-    monkeypatch.setattr(side, "CPU_FLOPS", 3 * images * flops_at(whole, 176) + 1)
+    monkeypatch.setattr(affordable, "CPU_FLOPS", 3 * images * flops_at(whole, 176) + 1)
     plan = decided(photos)
     assert plan.config.model.image_size == 176
     assert "176 pixels, not at the 224" in sizes_told(plan)[0]
@@ -65,12 +65,12 @@ def test_on_a_cpu_the_largest_that_a_run_can_afford(
 
 
 def test_never_below_the_least_grid(photos: Path, decided: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(side, "CPU_FLOPS", 1.0)
-    assert decided(photos).config.model.image_size == side.LEAST_GRID * 16
+    monkeypatch.setattr(affordable, "CPU_FLOPS", 1.0)
+    assert decided(photos).config.model.image_size == affordable.LEAST_GRID * 16
 
 
 def test_what_is_asked_for_stays(photos: Path, decided: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(side, "CPU_FLOPS", 1.0)
+    monkeypatch.setattr(affordable, "CPU_FLOPS", 1.0)
     assert decided(photos, {"model": {"image_size": 208}}).config.model.image_size == 208
 
 
@@ -81,7 +81,7 @@ def test_small_pictures_are_not_blown_up(make_pictures: Callable[..., Path], dec
 
 
 def test_a_model_of_one_size_keeps_it(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(side, "CPU_FLOPS", 1.0)
+    monkeypatch.setattr(affordable, "CPU_FLOPS", 1.0)
     requested = {"model": {"name": "convit_tiny"}, "data": {"source": str(photos)}, "train": {"device": "cpu"}}
     plan = resolve(requested, Workspace(tmp_path / "ws"))
     assert not plan.architecture.takes_any_size
@@ -93,22 +93,22 @@ def test_a_time_budget_holds_the_epochs_that_a_recipe_wants(
     photos: Path, decided: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch, seconds: int
 ):
     rate = 1e9  # FLOP/s of a made-up machine
-    monkeypatch.setattr(side, "image_s", lambda c, a, classes, choices: 3 * forward_flops(c, a, classes) / rate)
+    monkeypatch.setattr(affordable, "image_s", lambda c, a, classes, choices: 3 * forward_flops(c, a, classes) / rate)
     plan = decided(photos, {"train": {"time_budget": f"{seconds}s"}})
     images, chosen = len(plan.manifest.of_split("train")), plan.config.model.image_size
     assert chosen is not None
 
     def epochs(size: int) -> float:
-        return side.TRAINED_SHARE * seconds * rate / (3 * images * flops_at(plan, size))
+        return affordable.TRAINED_SHARE * seconds * rate / (3 * images * flops_at(plan, size))
 
-    wanted = side.WANTED_EPOCHS[False]
-    assert chosen == side.LEAST_GRID * 16 or epochs(chosen) >= wanted
+    wanted = affordable.WANTED_EPOCHS[False]
+    assert chosen == affordable.LEAST_GRID * 16 or epochs(chosen) >= wanted
     assert chosen == 224 or epochs(chosen + 16) < wanted
 
 
 def test_the_largest_that_fits_is_found():
     for most in range(12):
-        found = side.largest(list(range(2, 10)), lambda size, most=most: size <= most)
+        found = affordable.largest(list(range(2, 10)), lambda size, most=most: size <= most)
         assert found == max([s for s in range(2, 10) if s <= most], default=2)
 
 
@@ -124,3 +124,28 @@ def test_head_only_runs_see_each_picture_once(photos: Path, decided: Callable[..
     )
     assert forward_passes(probe, 100, 40) == 100
     assert forward_passes(plan.config, 100, 40) == 12_000
+
+
+def test_a_light_model_where_the_heavy_one_is_too_much(
+    make_pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    source = make_pictures({"a": 24, "b": 24}, name="small", size=64)
+
+    def widths(most: float, **model: Any) -> tuple[Any, list[str]]:
+        monkeypatch.setattr(affordable, "CPU_FLOPS", most)
+        requested = {"data": {"source": str(source)}, "train": {"device": "cpu"}, "model": model}
+        plan = resolve(requested, Workspace(tmp_path / "ws"))
+        told = [text for text in plan.notices if "lighter model" in text]
+        return plan, told
+
+    plan, told = widths(float("inf"))
+    assert (plan.architecture.kwargs["embed_dim"], told) == (192, [])
+    images = len(plan.manifest.of_split("train")) * plan.config.train.epochs
+    heavy = 3 * images * forward_flops(plan.config, plan.architecture, 2)
+    plan, told = widths(0.9 * heavy)
+    assert plan.architecture.kwargs["embed_dim"] == 128
+    assert plan.config.recipe == "scratch-small"
+    assert "a CPU would take long" in told[0]
+    assert widths(1.0)[0].architecture.kwargs["embed_dim"] == 96
+    plan, told = widths(1.0, kwargs={"embed_dim": 64, "num_heads": 2})
+    assert (plan.architecture.kwargs["embed_dim"], told) == (64, [])

@@ -1,0 +1,107 @@
+"""A lighter model, or smaller pictures, where the machine or a time budget is short and nobody asked for either.
+
+A model is published for the size that its authors could afford: DINOv2's for 518 pixels, 1,369 patches, at which two
+cores take minutes for a batch. And in ten minutes a light model that sees the pictures thirty times learns more than a
+heavy one that sees them three times. Of what can be had, the heaviest is taken that is affordable.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from vitscope.config import RunConfig
+from vitscope.data.manifest import Manifest
+from vitscope.machine import Machine, choose
+from vitscope.models.architecture import Architecture, describe
+from vitscope.text import seconds_of
+from vitscope.training.recipes.auto import ENLARGED
+from vitscope.workflows.cost import TRAINING, forward_flops, forward_passes, image_s
+from vitscope.workflows.recipe import look_at
+
+LEAST_GRID = 8  # patches along a side
+CPU_FLOPS = 1.5e14  # of a run without a time budget on a CPU: about half an hour of two cores without bf16
+WANTED_EPOCHS = {True: 8, False: 30}  # that a time budget should hold, by whether weights are given
+TRAINED_SHARE = 0.8  # of a time budget; the rest is start, evaluation and checkpoints
+
+T = TypeVar("T")
+
+
+class Afforded(NamedTuple):
+    """The options with a model and a size that are affordable, and what to tell of it."""
+
+    config: RunConfig
+    notices: list[str]
+
+
+def afforded(
+    c: RunConfig, lighter: Sequence[RunConfig], manifest: Manifest, machine: Machine, *, may_time: bool
+) -> Afforded:
+    """`c`, or one of the `lighter` (ascending), or `c` at a smaller image size.
+
+    To fit it into a time budget, a step is timed, which takes some seconds (`may_time`).
+    """
+    training, classes = manifest.of_split("train"), len(manifest.classes)
+    own, shown = describe(c.model, c.data, classes), 0
+    candidates, useful = [*lighter, c], [*lighter, c]
+    if not lighter:
+        if c.model.image_size is not None or not own.takes_any_size:
+            return Afforded(c, [])
+        shown = look_at(training).side
+        candidates = [sized(c, side) for side in sides_below(own.preprocess.size, patch_of(own, classes))]
+        useful = [one for one in candidates if not shown or (one.model.image_size or 0) <= ENLARGED * shown]
+        useful = useful or candidates[:1]
+
+    def flops(one: RunConfig) -> int:
+        return forward_flops(one, describe(one.model, one.data, classes), classes)
+
+    choices = choose(c.train, machine, len(training) // min(c.train.batch_size, len(training)) * c.train.epochs)
+    budget, epochs, most = c.train.time_budget, c.train.epochs, math.inf
+    why = "a CPU would take long for that"
+    if budget is not None:
+        epochs = WANTED_EPOCHS[c.model.pretrained or c.model.init is not None]
+        why = f"about {epochs} epochs should fit into {budget}"
+        if may_time:
+            cheapest = candidates[0]
+            took_s = image_s(cheapest, describe(cheapest.model, cheapest.data, classes), classes, choices)
+            most = TRAINED_SHARE * seconds_of(budget) * TRAINING * flops(cheapest) / took_s
+    elif choices.device == "cpu":
+        most = CPU_FLOPS
+    passes = forward_passes(c, len(training), epochs)
+    chosen = largest(useful, lambda one: passes * flops(one) <= most)
+    if lighter:
+        told = f"A lighter model than this recipe's own is taken: {why}. --model names another."
+        return Afforded(chosen, [told] if chosen is not c else [])
+    size, published = chosen.model.image_size, own.preprocess.size
+    if size == published:
+        return Afforded(c, [])
+    if chosen is useful[-1]:
+        why = f"they are about {shown} pixels wide"
+    told = f"The model sees the pictures at {size} pixels, not at the {published} that it was made for: {why}."
+    return Afforded(chosen, [f"{told} --image-size {published} asks for them."])
+
+
+def sized(c: RunConfig, side: int) -> RunConfig:
+    """The options with an image size."""
+    return c.model_copy(update={"model": c.model.model_copy(update={"image_size": side})})
+
+
+def sides_below(published: int, patch: int) -> list[int]:
+    """Sizes in whole patches up to the published one, ascending; at least that one."""
+    return [*range(LEAST_GRID * patch, published, patch), published]
+
+
+def patch_of(a: Architecture, classes: int) -> int:
+    """Pixels of a patch's side."""
+    embed: Any = a.on_meta(classes).patch_embed
+    return int(embed.patch_size[0])
+
+
+def largest(ascending: Sequence[T], fits: Callable[[T], bool]) -> T:
+    """The largest that fits, by bisection; the first where none does."""
+    low, high = 0, len(ascending) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(ascending[middle]) else (low, middle - 1)
+    return ascending[low]
