@@ -6,12 +6,14 @@ import pytest
 from tests.conftest import draw_folder
 
 from vitscope import config
+from vitscope.config import ModelConfig
 from vitscope.errors import RequestError
 from vitscope.models.architecture import describe
 from vitscope.storage.workspace import Workspace
 from vitscope.training.recipes import RECIPES, auto
 from vitscope.workflows.recipe import with_recipe
 from vitscope.workflows.resolve import resolve
+from vitscope.workflows.suited import without_growing
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -83,3 +85,24 @@ def test_what_was_asked_for_stays(tmp_path: Path):
     assert (c.model.name, c.model.kwargs, c.recipe) == ("vit_tiny_patch16_224", {}, "scratch")
     chosen = with_recipe({"recipe": "scratch-small"})
     assert chosen.recipe == "scratch-small"
+
+
+def test_a_model_of_one_size_does_not_grow_as_the_recipe_says():
+    c = config.build(RECIPES["scratch-small"].OPTIONS)
+    c = c.model_copy(update={"model": ModelConfig(name="convit_tiny")})
+    fixed = describe(c.model, c.data, 3)
+    changed, told = without_growing(c, {}, fixed)
+    assert (c.schedule.start_size, changed.schedule.start_size) == (0.5, 1.0)
+    assert "convit_tiny takes pictures of one size only" in told[0]
+    with pytest.raises(RequestError, match="Leave --start-size out"):
+        without_growing(c, {"schedule": {"start_size": 0.5}}, fixed)
+    growing = with_recipe({"recipe": "scratch-small"})
+    assert without_growing(growing, {}, describe(growing.model, growing.data, 3)) == (growing, [])
+
+
+def test_pictures_that_grow_are_not_compiled_for_each_size(tmp_path: Path):
+    source = draw_folder(tmp_path / "data", {"a": 20, "b": 20}, size=30)
+    plan = resolve({"data": {"source": str(source)}, "train": {"epochs": 100_000}}, Workspace(tmp_path / "ws"))
+    assert plan.config.schedule.start_size == 0.5
+    assert plan.config.train.compile == "off"
+    assert any("compiled for each size" in reason for reason in plan.choices.reasons)

@@ -21,7 +21,7 @@ from vitscope.workflows.cost import TRAINING, forward_flops, forward_passes, ima
 from vitscope.workflows.recipe import look_at
 
 LEAST_GRID = 8  # patches along a side
-CPU_FLOPS = 1.5e14  # of a run without a time budget on a CPU: about half an hour of two cores without bf16
+CPU_FLOPS = 5e13  # of a run without a time budget on a CPU: about ten minutes of two cores with AVX2
 WANTED_EPOCHS = {True: 8, False: 30}  # that a time budget should hold, by whether weights are given
 TRAINED_SHARE = 0.8  # of a time budget; the rest is start, evaluation and checkpoints
 

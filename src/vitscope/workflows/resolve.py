@@ -91,7 +91,8 @@ def resolve(
     a = describe(c.model, c.data, classes)
     c, told = suited.without_untaken(c, requested, a)
     notices += told
-    suited.check_growing(c, a)
+    c, told = suited.without_growing(c, requested, a)
+    notices += told
     notices += suited.check_parts(c, a, classes)
     if c.train.early_stop_epochs and len(manifest.of_split("val")) == 0:
         raise RequestError("train.early_stop_epochs: there is no validation split by which to stop early.")

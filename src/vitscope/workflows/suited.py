@@ -32,10 +32,17 @@ def without_untaken(c: RunConfig, requested: Mapping[str, Any], a: Architecture)
     return c, told
 
 
-def check_growing(c: RunConfig, a: Architecture) -> None:
-    """Raise `RequestError` where the resolution is to grow and the model takes pictures of one size."""
-    if c.schedule.start_size < 1 and not a.takes_any_size:
+def without_growing(c: RunConfig, requested: Mapping[str, Any], a: Architecture) -> tuple[RunConfig, list[str]]:
+    """The options with pictures of one size for a model that takes no other, where a recipe had them grow; told.
+
+    Raises `RequestError` where that was asked for.
+    """
+    if c.schedule.start_size == 1 or a.takes_any_size:
+        return c, []
+    if "start_size" in requested.get("schedule", {}):
         raise RequestError(f"schedule.start_size: {a.name} takes pictures of one size only. Leave --start-size out.")
+    told = f"{a.name} takes pictures of one size only: they do not grow as in the recipe."
+    return config.build(c.model_dump(mode="json"), {"schedule": {"start_size": 1.0}}), [told]
 
 
 def with_batch(c: RunConfig, images: int) -> tuple[RunConfig, list[str]]:

@@ -12,7 +12,7 @@ OPTIONS: dict[str, Any] = {}
 SMALL_SIDE = 128  # pixels: pictures up to here are drawn or shot small, and lose nothing in a small model
 ENLARGED = 1.15  # at most by so much; reducing a little costs less than it saves
 LIGHTER = (
-    {"model": {"kwargs": {"embed_dim": 96, "num_heads": 3, "depth": 4}}},
+    {"model": {"kwargs": {"embed_dim": 96, "num_heads": 3, "depth": 6}}},
     {"model": {"kwargs": {"embed_dim": 128, "num_heads": 2, "depth": 6}}},
 )
 SIDES = {32: 4, 64: 8, 128: 16}  # side of the input and of its patches: 64 patches each
