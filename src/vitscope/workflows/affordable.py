@@ -42,11 +42,13 @@ def afforded(
 
     To fit it into a time budget, a step is timed, which takes some seconds (`may_time`).
     """
+    if not lighter and c.model.image_size is not None:
+        return Afforded(c, [])
     training, classes = manifest.of_split("train"), len(manifest.classes)
     own, shown = describe(c.model, c.data, classes), 0
     candidates, useful = [*lighter, c], [*lighter, c]
     if not lighter:
-        if c.model.image_size is not None or not own.takes_any_size:
+        if not own.takes_any_size:
             return Afforded(c, [])
         shown = look_at(training).side
         candidates = [sized(c, side) for side in sides_below(own.preprocess.size, patch_of(own, classes))]
@@ -69,7 +71,7 @@ def afforded(
     elif choices.device == "cpu":
         most = CPU_FLOPS
     passes = forward_passes(c, len(training), epochs)
-    chosen = largest(useful, lambda one: passes * flops(one) <= most)
+    chosen = largest(useful, lambda one: most == math.inf or passes * flops(one) <= most)
     if lighter:
         told = f"A lighter model than this recipe's own is taken: {why}. --model names another."
         return Afforded(chosen, [told] if chosen is not c else [])
