@@ -101,8 +101,16 @@ def test_costly_evaluations_are_few_and_cheap_ones_after_each_epoch():
     costly, cheap = World(600, evaluation=20.0), World(600, evaluation=0.1)
     costly.run(), cheap.run()
     assert cheap.progress.evaluate_every == 1
-    assert 8 <= costly.evaluations <= 12  # a third of the time would have gone into 30
+    assert 3 <= costly.evaluations <= 6  # a third of the time would have gone into 10
     assert costly.progress.step < cheap.progress.step
+
+
+def test_a_run_of_few_epochs_does_not_evaluate_after_each_where_that_is_costly():
+    """Five epochs of 100 s, and an evaluation of 20 s: after each they would take a sixth of the time."""
+    world = World(600, step=5.0, evaluation=20.0)
+    assert world.run() == pytest.approx(600, rel=0.1)
+    assert world.progress.evaluate_every == 3
+    assert world.evaluations == 3  # the first epoch, the third, the last
 
 
 def test_a_resumed_run_goes_on_with_the_plan_and_the_time_that_is_left():

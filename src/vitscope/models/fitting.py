@@ -49,6 +49,15 @@ def fitted(
     return Fitted(kept, told)
 
 
+def has_tokens_of(weights: Mapping[str, torch.Tensor], module: torch.nn.Module) -> bool:
+    """Whether `weights` are of a model like `module` but perhaps for square pictures of another size."""
+    own, positions = module.state_dict(), weights.get("pos_embed")
+    if positions is None or positions.ndim != 3 or any((name in weights) != (name in own) for name in TOKENS):
+        return False
+    patches = positions.shape[1] - sum(_prefix(module).values())
+    return patches > 0 and math.isqrt(patches) ** 2 == patches
+
+
 def _positions(kept: Weights, source: torch.nn.Module, module: torch.nn.Module, plain: bool) -> Weights:
     """`pos_embed` for the tokens and the grid of `module`; a class token that takes its position in is changed too."""
     given = kept["pos_embed"]

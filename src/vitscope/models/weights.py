@@ -96,13 +96,15 @@ def load_initial(
 ) -> list[str]:
     """Load an earlier run's or a file's weights into `module`; returns what was left at its random start.
 
-    The head is replaced only when asked. Raises `RequestError` that tells which tensors differ.
+    A head is replaced only when asked; where the weights have none, a new one starts. Raises `RequestError` that tells
+    which tensors differ.
     """
     head = head_prefixes(module)
     own = module.state_dict()
     head_differs = not same_classes or any(
         k.startswith(head) and (k not in weights or weights[k].shape != own[k].shape) for k in own
     )
+    new_head = new_head or not any(k.startswith(head) for k in weights)
     kept = dict(weights)
     fresh: list[str] = []
     if head_differs and new_head:

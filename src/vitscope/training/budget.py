@@ -18,7 +18,8 @@ from vitscope.training.resolution import Resolution
 MARKS = (0.015, 0.04, 0.08, 0.15, 0.25, 0.4, 0.55, 0.7, 0.82, 0.9, 0.95, 0.98)  # shares of the budget
 FIRST_STEPS = 2  # of a process, which are slower
 EVALUATION_SHARE = 0.04  # of the time that evaluations between the first and the last may take
-LEAST_EVALUATIONS = 8  # of a run, as far as it has so many epochs
+LEAST_EVALUATIONS = 8  # of a run, as far as it has so many epochs, and they take no more than
+MOST_EVALUATION_SHARE = 0.08  # of the time
 CLOSING_S = 2.0  # charts, the database, the end of the process
 FORWARD_SHARE = 0.4  # of a training step's time that a forward pass takes, until an evaluation was measured
 
@@ -113,11 +114,23 @@ class TimeBudget:
         step_s = self.mean_step_s()
         evaluation_s, epoch_s = self.evaluation_s(), self.steps_per_epoch * step_s
         training_s = left_s - self.closing_s() - len(self._marks) * self.costs.save_s
-        seldom = math.ceil(evaluation_s / (EVALUATION_SHARE * epoch_s))
+        seldom, often = (
+            math.ceil(evaluation_s / (share * epoch_s)) for share in (EVALUATION_SHARE, MOST_EVALUATION_SHARE)
+        )
         epochs = self.horizon.progress.step / self.steps_per_epoch + training_s / epoch_s
-        every = max(1, min(seldom, math.floor(epochs / LEAST_EVALUATIONS)))
-        per_step = step_s * (1 + self.overhead) + evaluation_s / (every * self.steps_per_epoch)
-        return max(0, math.floor(training_s / per_step)), every
+        every = max(1, min(seldom, max(often, math.floor(epochs / LEAST_EVALUATIONS))))
+        steps, evaluations = training_s / (step_s * (1 + self.overhead)), 0
+        while steps > 0 and self.evaluations_within(math.floor(steps), every) > evaluations:
+            steps -= evaluation_s / (step_s * (1 + self.overhead))
+            evaluations += 1
+        return max(0, math.floor(steps)), every
+
+    def evaluations_within(self, steps: int, every: int) -> int:
+        """How many evaluations come in `steps` more steps before the last one, which belongs to the end."""
+        p = self.horizon.progress
+        last = math.ceil((p.step + steps) / self.steps_per_epoch)
+        is_first = p.epoch == 0 and every > 1 and last > 1
+        return max(0, (last - 1) // every - p.epoch // every) + is_first
 
     def mean_step_s(self) -> float:
         """Seconds of a step on average over what is left of the run, whose resolution may grow."""

@@ -10,7 +10,7 @@ import torch
 from vitscope.config import RunConfig
 from vitscope.models.architecture import Architecture
 from vitscope.models.bundle import ModelBundle, load_weights
-from vitscope.models.fitting import fitted
+from vitscope.models.fitting import fitted, has_tokens_of
 from vitscope.models.tokens import PATCH_DROP
 from vitscope.models.weights import Started, load_initial, new_module, published_module, resizes_plainly
 from vitscope.storage.workspace import Workspace
@@ -28,9 +28,13 @@ def initial_module(
     module, told = new_module(a, len(classes), **training_arguments(c, a)), []
     if c.model.init is not None and not resumed:
         weights, source, known_classes = given_weights(c.model.init, workspace)
+        if source is None and has_tokens_of(weights, module):
+            source = module
         if source is not None:
             weights, told = fitted(weights, source, module, plain)
-        load_initial(module, weights, c.model.init, known_classes in (None, classes), c.model.new_head)
+        fresh = load_initial(module, weights, c.model.init, known_classes in (None, classes), c.model.new_head)
+        if fresh and not c.model.new_head:
+            told.append(f"{c.model.init} has no classifier head; a new one starts at random.")
     return Started(module, told)
 
 
