@@ -24,6 +24,7 @@ from vitscope.models.create import create_model
 from vitscope.models.fitting import fitted
 from vitscope.models.weights import load_initial, new_module, published_module
 from vitscope.workflows.initial import initial_module
+from vitscope.workflows.resolve import check_init
 
 NAME = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 REPOSITORY = "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"
@@ -208,7 +209,7 @@ def test_a_new_head_keeps_the_body():
 
 
 def test_a_backbones_file_starts_a_model_of_another_image_size(tmp_path: Path):
-    """Its position embedding is resized and the head, which it lacks, is new and told; neither needs an option."""
+    """Its position embedding is resized, and the head, which it lacks, is new; neither needs an option."""
     sizes = {"patch_size": 8, "embed_dim": 32, "depth": 1, "num_heads": 2}
     backbone = create_model("vit_tiny_patch16_224", num_classes=0, img_size=48, **sizes)
     file = tmp_path / "backbone.safetensors"
@@ -216,7 +217,10 @@ def test_a_backbones_file_starts_a_model_of_another_image_size(tmp_path: Path):
     c = RunConfig(model=ModelConfig(init=str(file), image_size=32, kwargs=dict(sizes)))
     a = describe(c.model, c.data, 3)
     module, told = initial_module(c, a, ("a", "b", "c"), vitscope.Workspace(tmp_path / "ws"), resumed=False)
-    assert told == [f"{file} has no classifier head; a new one starts at random."]
+    assert told == []
+    assert check_init(c.model, vitscope.Workspace(tmp_path / "ws")) == [
+        f"{file} has no classifier head; a new one starts at random."
+    ]
     assert torch.equal(module.blocks[0].attn.qkv.weight, backbone.blocks[0].attn.qkv.weight)
     resized = fitted(backbone.state_dict(), backbone, module, plain=False).weights["pos_embed"]
     assert module.pos_embed.shape == resized.shape == (1, 17, 32)

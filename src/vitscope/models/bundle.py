@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from vitscope.errors import RequestError
@@ -120,13 +120,7 @@ def load_weights(file: Path, expected_sha256: str | None = None) -> dict[str, to
 
     Raises `RequestError` for a missing, damaged or altered file, and for formats that can carry code.
     """
-    if file.suffix.lower() in PICKLES:
-        raise RequestError(
-            f"{file}: files of this kind can carry code that runs when they are loaded, so they are refused. "
-            "Save the weights as safetensors (safetensors.torch.save_file(model.state_dict(), 'model.safetensors'))."
-        )
-    if not file.is_file():
-        raise RequestError(f"{file}: no such weights file.")
+    _check_kind(file)
     if expected_sha256 is not None and sha256(file) != expected_sha256:
         raise RequestError(
             f"{file}: damaged: its sum differs from the one written beside it. Take another checkpoint or a backup."
@@ -135,6 +129,26 @@ def load_weights(file: Path, expected_sha256: str | None = None) -> dict[str, to
         return load_file(file)
     except (SafetensorError, OSError, ValueError) as error:
         raise RequestError(f"{file}: not a safetensors file ({error}).") from None
+
+
+def tensor_names(file: Path) -> list[str]:
+    """The names of the tensors of a safetensors file, without reading them. Raises as `load_weights`."""
+    _check_kind(file)
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return list(opened.keys())
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RequestError(f"{file}: not a safetensors file ({error}).") from None
+
+
+def _check_kind(file: Path) -> None:
+    if file.suffix.lower() in PICKLES:
+        raise RequestError(
+            f"{file}: files of this kind can carry code that runs when they are loaded, so they are refused. "
+            "Save the weights as safetensors (safetensors.torch.save_file(model.state_dict(), 'model.safetensors'))."
+        )
+    if not file.is_file():
+        raise RequestError(f"{file}: no such weights file.")
 
 
 def check_weights(module: torch.nn.Module, weights: Mapping[str, torch.Tensor], where: str) -> None:

@@ -128,6 +128,11 @@ def head_prefixes(module: torch.nn.Module) -> tuple[str, ...]:
 
     (Distilled models have two.)
     """
-    classifier: Any = getattr(module, "pretrained_cfg", {}).get("classifier") or "head"
+    return classifier_prefixes(getattr(module, "pretrained_cfg", {}))
+
+
+def classifier_prefixes(published: Mapping[str, Any]) -> tuple[str, ...]:
+    """`head_prefixes` of a model by what is published of it."""
+    classifier: Any = published.get("classifier") or "head"
     names = (classifier,) if isinstance(classifier, str) else classifier
     return tuple(f"{name}." for name in names)

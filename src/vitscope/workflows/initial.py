@@ -32,9 +32,7 @@ def initial_module(
             source = module
         if source is not None:
             weights, told = fitted(weights, source, module, plain)
-        fresh = load_initial(module, weights, c.model.init, known_classes in (None, classes), c.model.new_head)
-        if fresh and not c.model.new_head:
-            told.append(f"{c.model.init} has no classifier head; a new one starts at random.")
+        load_initial(module, weights, c.model.init, known_classes in (None, classes), c.model.new_head)
     return Started(module, told)
 
 

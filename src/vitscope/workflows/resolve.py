@@ -19,6 +19,9 @@ from vitscope.errors import RequestError
 from vitscope.machine import Choices, Machine, probe
 from vitscope.models.adapters import check_peft, linear_layers
 from vitscope.models.architecture import Architecture, describe
+from vitscope.models.bundle import tensor_names
+from vitscope.models.create import published_config
+from vitscope.models.weights import classifier_prefixes
 from vitscope.storage.workspace import Workspace
 from vitscope.text import count, some
 from vitscope.training.recipes import auto
@@ -164,6 +167,9 @@ def check_init(c: ModelConfig, workspace: Workspace) -> list[str]:
         return []
     if c.new_head:
         return []
+    prefixes = classifier_prefixes(published_config(c.name))
+    if not any(name.startswith(prefixes) for name in tensor_names(Path(c.init))):
+        return [f"{c.init} has no classifier head; a new one starts at random."]
     return [
         f"The classes that {c.init} was trained for are not known: its head is kept as if they were those of the data "
         "in the same order. --new-head starts with a new one."
