@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
 from vitscope.config import merge
 from vitscope.models.architecture import describe
+from vitscope.models.weights import new_module
 from vitscope.storage.workspace import Workspace
 from vitscope.training.recipes import RECIPES
 from vitscope.workflows import affordable
-from vitscope.workflows.cost import forward_flops
+from vitscope.workflows.cost import forward_flops, forward_passes, passes_of_step
 from vitscope.workflows.resolve import Plan, resolve
 
 SMALL = {
@@ -113,8 +115,6 @@ def test_the_largest_that_fits_is_found():
 
 
 def test_head_only_runs_see_each_picture_once(photos: Path, decided: Callable[..., Plan]):
-    from vitscope.workflows.cost import forward_passes
-
     plan = decided(photos)
     probe = plan.config.model_copy(
         update={
@@ -149,3 +149,39 @@ def test_a_light_model_where_the_heavy_one_is_too_much(
     assert widths(1.0)[0].architecture.kwargs["embed_dim"] == 96
     plan, told = widths(1.0, kwargs={"embed_dim": 64, "num_heads": 2})
     assert (plan.architecture.kwargs["embed_dim"], told) == (64, [])
+
+
+def test_the_first_half_rests_where_not_even_the_least_size_is_affordable(
+    photos: Path, decided: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Only of given weights, and only where nobody said which layers learn."""
+    small = {"model": {"kwargs": {"depth": 2}}}
+    whole = decided(photos, small)
+    file = tmp_path / "weights.safetensors"
+    save_file(new_module(whole.architecture, 2).state_dict(), file)
+    small["model"]["init"] = str(file)
+    least = affordable.LEAST_GRID * 16
+    images, at_least = len(whole.manifest.of_split("train")), flops_at(whole, affordable.LEAST_GRID * 16)
+
+    def frozen(most: float, **model: Any) -> tuple[int | None, float, int]:
+        monkeypatch.setattr(affordable, "CPU_FLOPS", most)
+        plan = decided(photos, small, {"model": model})
+        told = [text for text in plan.notices if "first half of the layers stays" in text]
+        return plan.config.model.image_size, plan.config.model.frozen, len(told)
+
+    epochs = decided(photos, small).config.train.epochs
+    learning = 3 * images * epochs * at_least
+    assert frozen(1.01 * learning) == (least, 0.0, 0)
+    assert frozen(0.99 * learning) == (least, affordable.FROZEN, 1)
+    assert frozen(0.99 * learning, frozen=0.0) == (least, 0.0, 0)
+    assert frozen(1.0, image_size=208) == (208, affordable.FROZEN, 1)
+    del small["model"]["init"]
+    assert frozen(1.0) == (least, 0.0, 0)
+
+
+def test_what_rests_is_not_gone_through_backward(photos: Path, decided: Callable[..., Plan]):
+    c = decided(photos).config
+    half = c.model_copy(update={"model": c.model.model_copy(update={"frozen": 0.5})})
+    assert passes_of_step(c) == 3
+    assert passes_of_step(half) == 2
+    assert forward_passes(half, 100, 4) == 800

@@ -1,8 +1,9 @@
-"""A lighter model, or smaller pictures, where the machine or a time budget is short and nobody asked for either.
+"""A lighter model, smaller pictures, or fewer layers that learn, where the machine or a time budget is short.
 
 A model is published for the size that its authors could afford: DINOv2's for 518 pixels, 1,369 patches, at which two
 cores take minutes for a batch. And in ten minutes a light model that sees the pictures thirty times learns more than a
-heavy one that sees them three times. Of what can be had, the heaviest is taken that is affordable.
+heavy one that sees them three times. Of what can be had, the heaviest is taken that is affordable; what was asked for
+stays.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from vitscope.machine import Machine, choose
 from vitscope.models.architecture import Architecture, describe
 from vitscope.text import seconds_of
 from vitscope.training.recipes.auto import ENLARGED
-from vitscope.workflows.cost import TRAINING, forward_flops, forward_passes, image_s
+from vitscope.workflows.cost import forward_flops, forward_passes, image_s, passes_of_step
 from vitscope.workflows.recipe import look_at
 
 LEAST_GRID = 8  # patches along a side
+FROZEN = 0.5  # share of the given layers that stay as they are where not even the least size is affordable
 CPU_FLOPS = 5e13  # of a run without a time budget on a CPU: about ten minutes of two cores with AVX2
 WANTED_EPOCHS = {True: 8, False: 30}  # that a time budget should hold, by whether weights are given
 TRAINED_SHARE = 0.8  # of a time budget; the rest is start, evaluation and checkpoints
@@ -36,24 +38,32 @@ class Afforded(NamedTuple):
 
 
 def afforded(
-    c: RunConfig, lighter: Sequence[RunConfig], manifest: Manifest, machine: Machine, *, may_time: bool
+    c: RunConfig,
+    lighter: Sequence[RunConfig],
+    manifest: Manifest,
+    machine: Machine,
+    *,
+    may_time: bool,
+    may_freeze: bool = False,
 ) -> Afforded:
-    """`c`, or one of the `lighter` (ascending), or `c` at a smaller image size.
+    """`c`, or one of the `lighter` (ascending), or `c` at a smaller image size, then with its first layers frozen.
 
-    To fit it into a time budget, a step is timed, which takes some seconds (`may_time`).
+    To fit it into a time budget, a step is timed, which takes some seconds (`may_time`). `may_freeze`: nobody said
+    which layers learn.
     """
-    if not lighter and c.model.image_size is not None:
-        return Afforded(c, [])
     training, classes = manifest.of_split("train"), len(manifest.classes)
+    has_weights = c.model.pretrained or c.model.init is not None
     own, shown = describe(c.model, c.data, classes), 0
     candidates, useful = [*lighter, c], [*lighter, c]
-    if not lighter:
-        if not own.takes_any_size:
-            return Afforded(c, [])
+    if not lighter and c.model.image_size is None and own.takes_any_size:
         shown = look_at(training).side
         candidates = [sized(c, side) for side in sides_below(own.preprocess.size, patch_of(own, classes))]
         useful = [one for one in candidates if not shown or (one.model.image_size or 0) <= ENLARGED * shown]
         useful = useful or candidates[:1]
+    if may_freeze and has_weights and not c.model.frozen and not c.model.lora_rank:
+        useful = [with_model(useful[0], frozen=FROZEN), *useful]
+    if len(useful) == len(candidates) == 1:
+        return Afforded(c, [])
 
     def flops(one: RunConfig) -> int:
         return forward_flops(one, describe(one.model, one.data, classes), classes)
@@ -62,31 +72,43 @@ def afforded(
     budget, epochs, most = c.train.time_budget, c.train.epochs, math.inf
     why = "a CPU would take long for that"
     if budget is not None:
-        epochs = WANTED_EPOCHS[c.model.pretrained or c.model.init is not None]
+        epochs = WANTED_EPOCHS[has_weights]
         why = f"about {epochs} epochs should fit into {budget}"
         if may_time:
             cheapest = candidates[0]
             took_s = image_s(cheapest, describe(cheapest.model, cheapest.data, classes), classes, choices)
-            most = TRAINED_SHARE * seconds_of(budget) * TRAINING * flops(cheapest) / took_s
+            most = TRAINED_SHARE * seconds_of(budget) * passes_of_step(cheapest) * flops(cheapest) / took_s
     elif choices.device == "cpu":
         most = CPU_FLOPS
-    passes = forward_passes(c, len(training), epochs)
-    chosen = largest(useful, lambda one: most == math.inf or passes * flops(one) <= most)
+
+    def fits(one: RunConfig) -> bool:
+        return most == math.inf or forward_passes(one, len(training), epochs) * flops(one) <= most
+
+    chosen = largest(useful, fits)
     if lighter:
         told = f"A lighter model than this recipe's own is taken: {why}. --model names another."
         return Afforded(chosen, [told] if chosen is not c else [])
+    told = []
     size, published = chosen.model.image_size, own.preprocess.size
-    if size == published:
-        return Afforded(c, [])
-    if chosen is useful[-1]:
-        why = f"they are about {shown} pixels wide"
-    told = f"The model sees the pictures at {size} pixels, not at the {published} that it was made for: {why}."
-    return Afforded(chosen, [f"{told} --image-size {published} asks for them."])
+    if c.model.image_size is None and size is not None and size != published:
+        because = f"they are about {shown} pixels wide" if chosen is useful[-1] else why
+        told.append(
+            f"The model sees the pictures at {size} pixels, not at the {published} that it was made for: {because}. "
+            f"--image-size {published} asks for them."
+        )
+    if chosen.model.frozen != c.model.frozen:
+        told.append(f"The first half of the layers stays as it is: {why}. --frozen 0 lets all of them learn.")
+    return Afforded(chosen, told)
 
 
 def sized(c: RunConfig, side: int) -> RunConfig:
     """The options with an image size."""
-    return c.model_copy(update={"model": c.model.model_copy(update={"image_size": side})})
+    return with_model(c, image_size=side)
+
+
+def with_model(c: RunConfig, **options: Any) -> RunConfig:
+    """The options with some of the model's changed."""
+    return c.model_copy(update={"model": c.model.model_copy(update=options)})
 
 
 def sides_below(published: int, patch: int) -> list[int]:

@@ -13,7 +13,7 @@ from vitscope.training.features import sees_the_same
 from vitscope.workflows.initial import learning_module
 from vitscope.workflows.measure import Steps, Subject
 
-TRAINING = 3  # what a step's forward and backward cost, in forward passes
+BACKWARD = 2  # what the backward pass of the layers that learn costs, in forward passes
 TIMED_IMAGES = 8
 
 
@@ -27,11 +27,14 @@ def forward_flops(c: RunConfig, a: Architecture, classes: int) -> int:
     return counter.get_total_flops()
 
 
+def passes_of_step(c: RunConfig) -> float:
+    """Forward passes that a training step costs for an image; what is frozen is not gone through backward."""
+    return 1 + (BACKWARD + c.train.checkpoint_activations) * (1 - c.model.frozen)
+
+
 def forward_passes(c: RunConfig, images: int, epochs: float) -> float:
     """Forward passes that training costs; where the head learns alone of still pictures, one of each."""
-    if c.model.frozen == 1 and sees_the_same(c):
-        return images
-    return (TRAINING + c.train.checkpoint_activations) * images * epochs
+    return images if c.model.frozen == 1 and sees_the_same(c) else passes_of_step(c) * images * epochs
 
 
 def image_s(c: RunConfig, a: Architecture, classes: int, choices: Choices) -> float:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from vitscope.storage.workspace import DATA_COPIES, Workspace
 from vitscope.text import seconds_of
 from vitscope.training.budget import EVALUATION_SHARE
-from vitscope.workflows.cost import TRAINING, forward_flops, forward_passes, image_s
+from vitscope.workflows.cost import forward_flops, forward_passes, image_s, passes_of_step
 from vitscope.workflows.footprint import Estimator, Footprint
 from vitscope.workflows.resolve import Plan, resolve
 
@@ -43,10 +43,11 @@ def estimate(requested: Mapping[str, Any], workspace: Workspace) -> Estimate:
     data_bytes = sum(plan.manifest.table["size_bytes"].to_pylist())
     flops, per_image = forward_flops(c, a, classes), image_s(c, a, classes, plan.choices)
     seen = plan.steps_per_epoch * c.train.batch_size
-    evaluation_s = (counts["val"] + counts["test"]) * per_image / TRAINING
+    forward_s = per_image / passes_of_step(c)
+    evaluation_s = (counts["val"] + counts["test"]) * forward_s
     if c.train.time_budget is None:
         epochs = float(c.train.epochs)
-        total_s = forward_passes(c, seen, epochs) * per_image / TRAINING + epochs * evaluation_s
+        total_s = forward_passes(c, seen, epochs) * forward_s + epochs * evaluation_s
     else:
         total_s = seconds_of(c.train.time_budget)
         epochs = (1 - EVALUATION_SHARE) * total_s / (seen * per_image)

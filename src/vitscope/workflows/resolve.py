@@ -140,7 +140,8 @@ def _new(requested: Mapping[str, Any], workspace: Workspace, *, may_time: bool) 
         notices.append(chosen.reason)
         c = with_recipe(requested, pictures)
         lighter = [with_recipe(requested, pictures, options) for options in chosen.lighter]
-    c, told = afforded(c, lighter, manifest, probe(), may_time=may_time)
+    may_freeze = "frozen" not in requested.get("model", {})
+    c, told = afforded(c, lighter, manifest, probe(), may_time=may_time, may_freeze=may_freeze)
     return _Subject(c, manifest, [*notices, *told])
 
 
