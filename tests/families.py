@@ -34,6 +34,7 @@ SMALL: dict[str, Small] = {
     "hybrid": Small("vit_tiny_r_s16_p8_224", 32, {"patch_size": 1, **_BLOCKS}),
     "vit": Small("vit_tiny_patch16_224", 32, _VIT),
     "vit/convstem": Small("vit_tiny_convstem", 32, _VIT),
+    "vit/poolstem": Small("vit_tiny_poolstem", 32, _VIT),
     "vit/differential": Small("vit_dwee_patch16_reg1_gap_256", 32, _VIT),
     "flexivit": Small("flexivit_small", 32, _VIT),
     "naflexvit": Small("naflexvit_base_patch16_gap", 32, _VIT),

@@ -26,7 +26,14 @@ def exported(tmp_path: Path) -> tuple[ModelBundle, Path]:
 
 
 @pytest.mark.parametrize(
-    "name", ["vit_tiny_patch16_224", "beit_base_patch16_224", "eva02_tiny_patch14_224", "vit_tiny_convstem"]
+    "name",
+    [
+        "vit_tiny_patch16_224",
+        "beit_base_patch16_224",
+        "eva02_tiny_patch14_224",
+        "vit_tiny_convstem",
+        "vit_tiny_poolstem",
+    ],
 )
 def test_plain_timm_gives_the_same_logits(name: str, tmp_path: Path) -> None:
     bundle = tiny_bundle(name)

@@ -19,6 +19,7 @@ GLOBAL: dict[str, dict[str, Any]] = {
     "vit_small_patch14_reg4_dinov2": _VIT,
     "vit_small_patch16_dinov3": _VIT,
     "vit_tiny_convstem": _VIT,
+    "vit_tiny_poolstem": _VIT,
 }
 OTHERS: dict[str, dict[str, Any]] = {
     "swin_tiny_patch4_window7_224": {

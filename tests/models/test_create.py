@@ -68,3 +68,16 @@ def test_the_convolutional_stem_halves_as_often_as_the_patch_size_says():
     assert module.patch_embed(torch.randn(1, 3, 32, 32)).shape == (1, 64, 64)
     with pytest.raises(RequestError, match="power of two"):
         create_model("vit_tiny_convstem", num_classes=2, img_size=30, patch_size=6)
+
+
+def test_the_stem_with_poolings_halves_twice_by_them_and_ends_at_the_embedding():
+    module = create_model(
+        "vit_tiny_poolstem", num_classes=2, img_size=32, patch_size=8, embed_dim=64, depth=1, num_heads=2
+    )
+    stem = module.patch_embed
+    convolutions = [m for m in stem.proj if isinstance(m, torch.nn.Conv2d)]
+    assert [(m.stride[0], m.out_channels) for m in convolutions] == [(2, 16), (1, 32), (1, 64)]
+    assert sum(isinstance(m, torch.nn.MaxPool2d) for m in stem.proj) == 2
+    assert stem(torch.randn(1, 3, 32, 32)).shape == (1, 16, 64)
+    with pytest.raises(RequestError, match="power of two"):
+        create_model("vit_tiny_poolstem", num_classes=2, img_size=30, patch_size=6)

@@ -21,7 +21,9 @@ def module_of(**options: object) -> torch.nn.Module:
     return new_module(a, 3, **training_arguments(c, a))
 
 
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "vit_tiny_convstem", "deit3_small_patch16_224"])
+@pytest.mark.parametrize(
+    "name", ["vit_tiny_patch16_224", "vit_tiny_convstem", "vit_tiny_poolstem", "deit3_small_patch16_224"]
+)
 def test_the_mean_of_the_patches_is_what_the_head_reads(name: str):
     module = module_of(name=name, pool="avg").eval()
     picture = torch.randn(1, 3, 32, 32)

@@ -20,7 +20,9 @@ from vitscope.training.optim import (
 SIZES = {"img_size": 32, "patch_size": 16, "embed_dim": 32, "depth": 1, "num_heads": 2}
 
 
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "vit_tiny_convstem", "beit_base_patch16_224"])
+@pytest.mark.parametrize(
+    "name", ["vit_tiny_patch16_224", "vit_tiny_convstem", "vit_tiny_poolstem", "beit_base_patch16_224"]
+)
 def test_only_matrices_of_layers_decay(name: str):
     module = create_model(name, num_classes=3, **SIZES)
     groups = create_optimizer(module, OptimConfig(weight_decay=0.3)).param_groups

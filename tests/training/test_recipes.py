@@ -106,3 +106,33 @@ def test_pictures_that_grow_are_not_compiled_for_each_size(tmp_path: Path):
     assert plan.config.schedule.start_size == 0.5
     assert plan.config.train.compile == "off"
     assert any("compiled for each size" in reason for reason in plan.choices.reasons)
+
+
+@pytest.mark.parametrize(
+    ("classes", "is_mirrored"),
+    [
+        (("airplane", "automobile", "bird"), True),
+        (("t-shirt", "dress"), True),
+        (("0", "1", "2"), False),
+        (("00014", "00015"), False),
+        (("one", "two"), False),
+        (("turn_left", "turn_right"), False),
+        (("a", "b"), False),
+        (("猫猫", "狗狗"), True),
+        ((), False),
+    ],
+)
+def test_auto_mirrors_pictures_of_things_alone(classes: tuple[str, ...], is_mirrored: bool):
+    chosen = auto.choose(auto.Facts(1500, 32, False, False, classes))
+    c = config.build(RECIPES[chosen.recipe].OPTIONS, chosen.options)
+    assert (c.augment.flip > 0) == is_mirrored
+    assert ("mirrored at random" in chosen.reason) == is_mirrored
+
+
+def test_auto_knows_the_names_of_the_classes(tmp_path: Path):
+    for names, flip in ((("cup", "bowl"), 0.5), (("6", "9"), 0.0)):
+        source = draw_folder(tmp_path / names[0], dict.fromkeys(names, 20), size=30)
+        plan = resolve({"data": {"source": str(source)}}, Workspace(tmp_path / "ws"))
+        assert plan.config.augment.flip == flip
+        asked = resolve({"data": {"source": str(source)}, "augment": {"flip": 0.3}}, Workspace(tmp_path / "ws"))
+        assert asked.config.augment.flip == 0.3

@@ -30,7 +30,9 @@ def test_smaller_views_are_antialiased_as_pillow_does():
     assert (small[0].int() - wanted.int()).abs().max() <= 1
 
 
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "vit_tiny_convstem", "eva02_tiny_patch14_224"])
+@pytest.mark.parametrize(
+    "name", ["vit_tiny_patch16_224", "vit_tiny_convstem", "vit_tiny_poolstem", "eva02_tiny_patch14_224"]
+)
 def test_a_model_takes_smaller_pictures_and_the_full_size_as_ever(name: str):
     torch.manual_seed(0)
     size = {"img_size": 56, "patch_size": 14} if "eva" in name else {"img_size": 64, "patch_size": 16}

@@ -18,9 +18,9 @@ from vitscope.workflows.resolve import resolve
 # Kinds of attention that the probe shows; of the others it says why not.
 SHOWN = {
     **dict.fromkeys(
-        ("dinov2", "dinov3", "siglip", "clip", "relpos", "rope", "rope/pe", "hybrid", "vit", "vit/convstem", "flexivit",
-         "naflexvit", "naflexvit/map", "aimv2", "deit", "deit/distilled", "deit3", "beit", "beit/v2", "eva",
-         "deepseek_vit", "gemma4_vit", "qwen3_vit", "vitamin", "fastvit"),
+        ("dinov2", "dinov3", "siglip", "clip", "relpos", "rope", "rope/pe", "hybrid", "vit", "vit/convstem",
+         "vit/poolstem", "flexivit", "naflexvit", "naflexvit/map", "aimv2", "deit", "deit/distilled", "deit3", "beit",
+         "beit/v2", "eva", "deepseek_vit", "gemma4_vit", "qwen3_vit", "vitamin", "fastvit"),
         "global",
     ),
     **dict.fromkeys(("swin", "swinv2"), "window"),

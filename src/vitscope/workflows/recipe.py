@@ -33,6 +33,7 @@ class Pictures(NamedTuple):
 
     images: int
     side: int
+    classes: tuple[str, ...] = ()
 
 
 def with_recipe(
@@ -63,13 +64,14 @@ def facts(requested: Mapping[str, Any], pictures: Pictures | None) -> auto.Facts
     asked = config.build(requested)
     has_weights = asked.model.pretrained or asked.model.init is not None
     has_model = bool({"name", "kwargs"} & requested.get("model", {}).keys())
-    return auto.Facts(*(pictures or Pictures(0, 0)), has_weights, has_model)
+    images, side, classes = pictures or Pictures(0, 0)
+    return auto.Facts(images, side, has_weights, has_model, classes)
 
 
 def look_at(training: Manifest) -> Pictures:
-    """The number of pictures and the median of their shorter sides, of a few spread over them."""
+    """The number of pictures, the median of their shorter sides, of a few spread over them, and the classes."""
     sides = [min(size) for size in some_sizes(training)]
-    return Pictures(len(training), int(statistics.median(sides)) if sides else 0)
+    return Pictures(len(training), int(statistics.median(sides)) if sides else 0, tuple(training.classes))
 
 
 def check_names(c: RunConfig) -> None:

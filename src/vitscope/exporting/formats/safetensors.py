@@ -1,7 +1,7 @@
 """safetensors with a `config.json` in the layout of timm and the hub: plain timm loads it back.
 
-`timm.create_model("local-dir:FOLDER", pretrained=True)` gives the same module; our own architectures (`*_convstem`)
-need `import vitscope` first. The preprocessing is told in timm's words (input_size, crop_pct, crop_mode, …).
+`timm.create_model("local-dir:FOLDER", pretrained=True)` gives the same module; our own architectures (`*_convstem`,
+`*_poolstem`) need `import vitscope` first. The preprocessing is told in timm's words (input_size, crop_pct, …).
 """
 
 from __future__ import annotations

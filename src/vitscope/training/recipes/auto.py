@@ -5,6 +5,7 @@ Command: `vitscope train FOLDER`. Whatever is asked for by name (a model, a size
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 OPTIONS: dict[str, Any] = {}
@@ -15,6 +16,8 @@ LIGHTER = (
     {"model": {"kwargs": {"embed_dim": 96, "num_heads": 3, "depth": 6}}},
     {"model": {"kwargs": {"embed_dim": 128, "num_heads": 2, "depth": 6}}},
 )
+NUMBERS = frozenset(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])
+SIDED = frozenset(["left", "right"])
 SIDES = {32: 4, 64: 8, 128: 16}  # side of the input and of its patches: 64 patches each
 
 
@@ -25,6 +28,7 @@ class Facts(NamedTuple):
     side: int
     has_weights: bool
     has_model: bool  # a model, or arguments of one, were asked for
+    classes: tuple[str, ...] = ()
 
 
 class Chosen(NamedTuple):
@@ -46,10 +50,19 @@ def choose(facts: Facts) -> Chosen:
     if facts.has_model or not 0 < facts.side <= SMALL_SIDE:
         return Chosen("scratch", {}, "Recipe scratch: no weights are given.")
     side = max((s for s in SIDES if s <= ENLARGED * facts.side), default=min(SIDES))
-    return Chosen(
-        "scratch-small",
-        {"model": {"image_size": side, "kwargs": {"patch_size": SIDES[side]}}},
+    options: dict[str, Any] = {"model": {"image_size": side, "kwargs": {"patch_size": SIDES[side]}}}
+    reason = (
         f"Recipe scratch-small: the pictures are about {facts.side} pixels wide, so a small model looks at them at "
-        f"{side}; --model names another.",
-        LIGHTER,
+        f"{side}; --model names another."
     )
+    if may_be_mirrored(facts.classes):
+        options["augment"] = {"flip": 0.5}
+        reason += " They are mirrored at random; --flip 0 where a mirrored one is another class."
+    return Chosen("scratch-small", options, reason, LIGHTER)
+
+
+def may_be_mirrored(classes: tuple[str, ...]) -> bool:
+    """Whether the names are those of things: no number, letter or side, which a mirror changes."""
+    words = {word for name in classes for word in re.split(r"[\W_]+", name.lower())}
+    is_sign = any(len(name) == 1 or name.isdigit() for name in classes)
+    return bool(classes) and not is_sign and words.isdisjoint(NUMBERS | SIDED)
