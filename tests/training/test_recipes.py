@@ -118,6 +118,8 @@ def test_pictures_that_grow_are_not_compiled_for_each_size(tmp_path: Path):
         (("one", "two"), False),
         (("turn_left", "turn_right"), False),
         (("a", "b"), False),
+        (("digit_0", "digit_1"), False),
+        (("左转", "右转"), False),
         (("猫猫", "狗狗"), True),
         ((), False),
     ],

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from safetensors.torch import save_file
 
-from vitscope.config import merge
-from vitscope.models.architecture import describe
+from vitscope.config import RunConfig, merge
+from vitscope.machine import Choices
+from vitscope.models.architecture import Architecture, describe
 from vitscope.models.weights import new_module
 from vitscope.storage.workspace import Workspace
 from vitscope.training.recipes import RECIPES
@@ -151,10 +152,16 @@ def test_a_light_model_where_the_heavy_one_is_too_much(
     assert (plan.architecture.kwargs["embed_dim"], told) == (64, [])
 
 
-def test_the_first_half_rests_where_not_even_the_least_size_is_affordable(
+def test_the_first_half_rests_where_a_budget_is_short_for_even_the_least_size(
     photos: Path, decided: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Only of given weights, and only where nobody said which layers learn."""
+    """Only of given weights, only for a time budget, and only where nobody said which layers learn."""
+    seconds, rate = 60, 1.0
+
+    def timed(c: RunConfig, a: Architecture, classes: int, choices: Choices) -> float:
+        return passes_of_step(c) * forward_flops(c, a, classes) / rate
+
+    monkeypatch.setattr(affordable, "image_s", timed)
     small = {"model": {"kwargs": {"depth": 2}}}
     whole = decided(photos, small)
     file = tmp_path / "weights.safetensors"
@@ -164,17 +171,20 @@ def test_the_first_half_rests_where_not_even_the_least_size_is_affordable(
     images, at_least = len(whole.manifest.of_split("train")), flops_at(whole, affordable.LEAST_GRID * 16)
 
     def frozen(most: float, **model: Any) -> tuple[int | None, float, int]:
-        monkeypatch.setattr(affordable, "CPU_FLOPS", most)
-        plan = decided(photos, small, {"model": model})
+        """The size, the share that rests and how often that is told, where a budget holds `most` FLOPs."""
+        nonlocal rate
+        rate = most / (affordable.TRAINED_SHARE * seconds)
+        plan = decided(photos, small, {"model": model, "train": {"time_budget": f"{seconds}s"}})
         told = [text for text in plan.notices if "first half of the layers stays" in text]
         return plan.config.model.image_size, plan.config.model.frozen, len(told)
 
-    epochs = decided(photos, small).config.train.epochs
-    learning = 3 * images * epochs * at_least
+    learning = 3 * images * affordable.WANTED_EPOCHS[True] * at_least
     assert frozen(1.01 * learning) == (least, 0.0, 0)
     assert frozen(0.99 * learning) == (least, affordable.FROZEN, 1)
     assert frozen(0.99 * learning, frozen=0.0) == (least, 0.0, 0)
     assert frozen(1.0, image_size=208) == (208, affordable.FROZEN, 1)
+    monkeypatch.setattr(affordable, "CPU_FLOPS", 1.0)
+    assert decided(photos, small).config.model.frozen == 0.0
     del small["model"]["init"]
     assert frozen(1.0) == (least, 0.0, 0)
 

@@ -13,6 +13,7 @@ export of them needs `import vitscope` first.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from timm.layers.patch_embed import PatchEmbed
@@ -30,33 +31,28 @@ class ConvStem(PatchEmbed):
         self, img_size: Any = 224, patch_size: int = 16, in_chans: int = 3, embed_dim: int = 768, **kwargs: Any
     ):
         super().__init__(img_size=img_size, patch_size=patch_size, in_chans=in_chans, embed_dim=embed_dim, **kwargs)
-        layers: list[nn.Module] = []
-        halvings = halvings_of(patch_size)
-        width = in_chans
-        for i in range(halvings):
-            wider = width_of(embed_dim, halvings - i)
-            layers += [nn.Conv2d(width, wider, 3, stride=2, padding=1, bias=False), nn.GroupNorm(1, wider), nn.GELU()]
+        self.proj = nn.Sequential(*self.layers(in_chans, embed_dim, halvings_of(patch_size)))
+
+    def layers(self, width: int, embed_dim: int, halvings: int) -> Iterator[nn.Module]:
+        """From `width` channels to the embedding, each side halved so often."""
+        for left in range(halvings, 0, -1):
+            wider = width_of(embed_dim, left)
+            yield from (nn.Conv2d(width, wider, 3, 2, padding=1, bias=False), nn.GroupNorm(1, wider), nn.GELU())
             width = wider
-        self.proj = nn.Sequential(*layers, nn.Conv2d(width, embed_dim, 1))
+        yield nn.Conv2d(width, embed_dim, 1)
 
 
-class PoolStem(PatchEmbed):
-    """As `ConvStem`, but the last two halvings are poolings after convolutions that keep the side."""
+class PoolStem(ConvStem):
+    """The last two halvings are poolings after convolutions that keep the side; the last convolution embeds."""
 
-    def __init__(
-        self, img_size: Any = 224, patch_size: int = 16, in_chans: int = 3, embed_dim: int = 768, **kwargs: Any
-    ):
-        super().__init__(img_size=img_size, patch_size=patch_size, in_chans=in_chans, embed_dim=embed_dim, **kwargs)
-        layers: list[nn.Module] = []
-        halvings = halvings_of(patch_size)
-        width = in_chans
-        for i in range(halvings):
-            wider = width_of(embed_dim, halvings - 1 - i) if i < halvings - 1 else embed_dim
-            stride = 1 if i >= halvings - POOLED else 2
-            layers += [nn.Conv2d(width, wider, 3, stride, padding=1, bias=False), nn.BatchNorm2d(wider), nn.GELU()]
-            layers += [nn.MaxPool2d(3, stride=2, padding=1)] if stride == 1 else []
+    def layers(self, width: int, embed_dim: int, halvings: int) -> Iterator[nn.Module]:
+        for left in range(halvings - 1, -1, -1):
+            wider = width_of(embed_dim, left) if left else embed_dim
+            stride = 1 if left < POOLED else 2
+            yield from (nn.Conv2d(width, wider, 3, stride, padding=1, bias=False), nn.BatchNorm2d(wider), nn.GELU())
+            if stride == 1:
+                yield nn.MaxPool2d(3, stride=2, padding=1)
             width = wider
-        self.proj = nn.Sequential(*layers)
 
 
 def halvings_of(patch_size: int) -> int:
@@ -88,49 +84,24 @@ SIZES: dict[str, dict[str, int]] = {
     "base": {"patch_size": 16, "embed_dim": 768, "depth": 12, "num_heads": 12},
 }
 STEMS: dict[str, type[PatchEmbed]] = {"convstem": ConvStem, "poolstem": PoolStem}
+NAMES = {f"vit_{size}_{stem}": (size, stem) for stem in STEMS for size in SIZES}
 
-# Where timm looks for what belongs to the names below; the tag says that no weights are published.
-default_cfgs = generate_default_cfgs({f"vit_{size}_{stem}.untrained": _UNTRAINED for stem in STEMS for size in SIZES})
-
-
-def _vit(size: str, stem: str, pretrained: bool, kwargs: dict[str, Any]) -> VisionTransformer:
-    arguments: dict[str, Any] = {"embed_layer": STEMS[stem], **SIZES[size], **kwargs}
-    return build_model_with_cfg(
-        VisionTransformer, f"vit_{size}_{stem}", pretrained, pretrained_filter_fn=checkpoint_filter_fn, **arguments
-    )
+# Where timm looks for what belongs to the names; the tag says that no weights are published.
+default_cfgs = generate_default_cfgs({f"{name}.untrained": _UNTRAINED for name in NAMES})
 
 
-@register_model
-def vit_tiny_convstem(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
-    """ViT-Ti with a convolutional stem."""
-    return _vit("tiny", "convstem", pretrained, kwargs)
+def _register(name: str, size: str, stem: str) -> None:
+    """With timm, which takes a function and calls the model by its name."""
+
+    def build(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
+        arguments: dict[str, Any] = {"embed_layer": STEMS[stem], **SIZES[size], **kwargs}
+        return build_model_with_cfg(
+            VisionTransformer, name, pretrained, pretrained_filter_fn=checkpoint_filter_fn, **arguments
+        )
+
+    build.__name__ = build.__qualname__ = name
+    register_model(build)
 
 
-@register_model
-def vit_small_convstem(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
-    """ViT-S with a convolutional stem."""
-    return _vit("small", "convstem", pretrained, kwargs)
-
-
-@register_model
-def vit_base_convstem(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
-    """ViT-B with a convolutional stem."""
-    return _vit("base", "convstem", pretrained, kwargs)
-
-
-@register_model
-def vit_tiny_poolstem(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
-    """ViT-Ti with a stem of convolutions and poolings."""
-    return _vit("tiny", "poolstem", pretrained, kwargs)
-
-
-@register_model
-def vit_small_poolstem(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
-    """ViT-S with a stem of convolutions and poolings."""
-    return _vit("small", "poolstem", pretrained, kwargs)
-
-
-@register_model
-def vit_base_poolstem(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
-    """ViT-B with a stem of convolutions and poolings."""
-    return _vit("base", "poolstem", pretrained, kwargs)
+for _name, (_size, _stem) in NAMES.items():
+    _register(_name, _size, _stem)

@@ -22,7 +22,7 @@ from vitscope.workflows.cost import forward_flops, forward_passes, image_s, pass
 from vitscope.workflows.recipe import look_at
 
 LEAST_GRID = 8  # patches along a side
-FROZEN = 0.5  # share of the given layers that stay as they are where not even the least size is affordable
+FROZEN = 0.5  # share of the given layers that rest where a time budget is short for even the least size
 CPU_FLOPS = 5e13  # of a run without a time budget on a CPU: about ten minutes of two cores with AVX2
 WANTED_EPOCHS = {True: 8, False: 30}  # that a time budget should hold, by whether weights are given
 TRAINED_SHARE = 0.8  # of a time budget; the rest is start, evaluation and checkpoints
@@ -46,10 +46,10 @@ def afforded(
     may_time: bool,
     may_freeze: bool = False,
 ) -> Afforded:
-    """`c`, or one of the `lighter` (ascending), or `c` at a smaller image size, then with its first layers frozen.
+    """`c`, or one of the `lighter` (ascending), or `c` at a smaller image size.
 
-    To fit it into a time budget, a step is timed, which takes some seconds (`may_time`). `may_freeze`: nobody said
-    which layers learn.
+    To fit it into a time budget, a step is timed, which takes some seconds (`may_time`); where even the least size is
+    too much for the budget, the first layers of given weights are frozen (`may_freeze`: nobody said which learn).
     """
     training, classes = manifest.of_split("train"), len(manifest.classes)
     has_weights = c.model.pretrained or c.model.init is not None
@@ -60,7 +60,8 @@ def afforded(
         candidates = [sized(c, side) for side in sides_below(own.preprocess.size, patch_of(own, classes))]
         useful = [one for one in candidates if not shown or (one.model.image_size or 0) <= ENLARGED * shown]
         useful = useful or candidates[:1]
-    if may_freeze and has_weights and not c.model.frozen and not c.model.lora_rank:
+    is_open = may_freeze and has_weights and not c.model.frozen and not c.model.lora_rank
+    if is_open and c.train.time_budget is not None:  # of as many epochs less is learned; of as many minutes, more
         useful = [with_model(useful[0], frozen=FROZEN), *useful]
     if len(useful) == len(candidates) == 1:
         return Afforded(c, [])

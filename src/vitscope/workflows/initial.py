@@ -29,7 +29,7 @@ def initial_module(
     if c.model.init is not None and not resumed:
         weights, source, known_classes = given_weights(c.model.init, workspace)
         if source is None and has_tokens_of(weights, module):
-            source = module
+            source = module  # a file does not say of what model it is: of one like this, but for the image size
         if source is not None:
             weights, told = fitted(weights, source, module, plain)
         load_initial(module, weights, c.model.init, known_classes in (None, classes), c.model.new_head)

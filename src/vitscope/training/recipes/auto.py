@@ -17,7 +17,7 @@ LIGHTER = (
     {"model": {"kwargs": {"embed_dim": 128, "num_heads": 2, "depth": 6}}},
 )
 NUMBERS = frozenset(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])
-SIDED = frozenset(["left", "right"])
+SIDES_NAMED = ("left", "right", "左", "右")
 SIDES = {32: 4, 64: 8, 128: 16}  # side of the input and of its patches: 64 patches each
 
 
@@ -63,6 +63,7 @@ def choose(facts: Facts) -> Chosen:
 
 def may_be_mirrored(classes: tuple[str, ...]) -> bool:
     """Whether the names are those of things: no number, letter or side, which a mirror changes."""
-    words = {word for name in classes for word in re.split(r"[\W_]+", name.lower())}
-    is_sign = any(len(name) == 1 or name.isdigit() for name in classes)
-    return bool(classes) and not is_sign and words.isdisjoint(NUMBERS | SIDED)
+    names = [name.lower() for name in classes]
+    words = {word for name in names for word in re.split(r"[\W_]+", name)}
+    is_sign = any(len(name) == 1 for name in names) or any(word.isdigit() or word in NUMBERS for word in words)
+    return bool(names) and not is_sign and not any(side in name for side in SIDES_NAMED for name in names)
