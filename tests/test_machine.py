@@ -50,6 +50,27 @@ def test_auto_is_resolved_by_capability(here: Machine, steps: int, expected: tup
     assert got.compiler == (here.compiler if got.compile else None)
 
 
+@pytest.mark.parametrize(
+    ("budget", "steps", "sizes", "is_compiled"),
+    [
+        (None, 3 * LONG, 3, True),
+        (None, 3 * LONG - 1, 3, False),
+        ("4m", 1, 1, True),
+        ("239s", 10**6, 1, False),
+        ("12m", 1, 3, True),
+        ("11m", 10**6, 3, False),
+    ],
+)
+def test_each_size_of_pictures_must_earn_back_being_compiled(
+    budget: str | None, steps: int, sizes: int, is_compiled: bool
+) -> None:
+    got = choose(TrainConfig(time_budget=budget), BF16, steps, sizes)
+    assert got.compile is is_compiled
+    assert got.reasons[3].startswith("compile on: " if is_compiled else "compile off: ")
+    assert ("for each of 3 sizes" in got.reasons[3]) == (sizes == 3)
+    assert choose(TrainConfig(time_budget=budget), AVX2, steps, sizes).compile is False
+
+
 @pytest.mark.parametrize("here", [AVX2, BF16, A100, MAC])
 def test_what_is_asked_for_is_taken(here: Machine) -> None:
     asked = TrainConfig(device="cpu", precision="fp32", attention="fused", compile="on", threads=3, deterministic=True)

@@ -14,10 +14,20 @@ class World:
     """A machine made up: what a step, an evaluation and a checkpoint take, and a clock that they move."""
 
     def __init__(self, seconds: float, resolution: Resolution | None = None, **costs: Any):
-        self.now, self.costs = 100.0, {"start": 5.0, "step": 0.5, "evaluation": 3.0, "save": 0.2, "close": 1.0} | costs
+        self.now = 100.0
+        self.costs: dict[str, Any] = {
+            "start": 5.0,
+            "step": 0.5,
+            "evaluation": 3.0,
+            "save": 0.2,
+            "close": 1.0,
+            "open": 0.0,
+        }
+        self.costs |= costs
         self.progress, self.plans, self.evaluations = Progress(), [], 0
         self.horizon = Horizon(self.progress, 500)
         self.resolution = resolution or Resolution(64, 8)
+        self.opened: set[int] = set()
         self.begin(seconds)
 
     def begin(self, seconds: float) -> None:
@@ -41,6 +51,8 @@ class World:
         while not self.horizon.is_finished and p.step < until:
             side = self.resolution.at(self.horizon.share(p.step))
             cost = self.costs["step"]
+            self.now += self.costs["open"] * (side not in self.opened)
+            self.opened.add(side)
             self.now += cost(p.step) if callable(cost) else cost * (side / self.resolution.side) ** 2.2
             p.step, p.step_in_epoch, p.images = p.step + 1, p.step_in_epoch + 1, 1
             self.budget.stepped(side)
@@ -132,3 +144,13 @@ def test_growing_pictures_are_foreseen():
     world.run()
     first, last = world.plans[0][1], world.plans[-1][1]
     assert first == pytest.approx(last, rel=0.25)
+
+
+def test_being_compiled_for_each_size_is_foreseen_and_no_part_of_a_step():
+    """A size opens with 30 s before its first step; the plan after the first has the two that come in it."""
+    world = World(600, Resolution(64, 8, 0.5), open=30.0)
+    assert world.run() == pytest.approx(600, rel=0.03)
+    costs = world.budget.costs
+    assert costs.opening_s == pytest.approx(31, abs=1)
+    assert costs.step_s == pytest.approx({side: 0.5 * (side / 64) ** 2.2 for side in (32, 48, 64)})
+    assert world.plans[1][1] == pytest.approx(world.plans[-1][1], rel=0.07)

@@ -9,12 +9,14 @@ import vitscope.models.stems  # noqa: F401  registers the convolutional stems
 from vitscope.training.resolution import Resolution, patch_side
 
 
-def test_it_grows_in_whole_patches_and_is_whole_for_the_last_quarter():
-    sides = [Resolution(64, 8, 0.5).at(i / 100) for i in range(101)]
-    assert sides[0] == 32
-    assert sides == sorted(sides)
-    assert set(sides) == {32, 40, 48, 56, 64}
-    assert all(side == 64 for side in sides[75:])
+def test_it_grows_in_two_leaps_of_whole_patches_and_is_whole_for_the_last_quarter():
+    growing = Resolution(64, 8, 0.5)
+    sides = [growing.at(i / 100) for i in range(101)]
+    assert sides == [32] * 38 + [48] * 37 + [64] * 26
+    assert growing.sides == [32, 48, 64]
+    assert Resolution(56, 14, 0.5).sides == [28, 42, 56]
+    assert Resolution(28, 14, 0.5).sides == [14, 28]  # 1.5 patches are 2
+    assert Resolution(64, 8).sides == [64]
 
 
 def test_without_growth_pictures_are_left_alone():

@@ -179,8 +179,8 @@ class ScheduleConfig(Group):
     warmup_ratio: float = option(0.1, "Share of the run in which the rate rises linearly from 0.", ge=0, le=1)
     start_size: float = option(
         1.0,
-        "Side of the training pictures at the start, as a share of the image size; it grows to the whole in the first "
-        "three quarters of the run. 1: the same throughout.",
+        "Side of the training pictures at the start, as a share of the image size; it leaps to halfway to the "
+        "whole and, after three quarters of the run, to the whole. 1: the same throughout.",
         gt=0,
         le=1,
         flag="--start-size",

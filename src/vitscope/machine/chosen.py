@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Literal
 
 from vitscope.errors import RequestError
 from vitscope.machine.found import Gpu, Machine
+from vitscope.text import seconds_of
 
 if TYPE_CHECKING:
     from vitscope.config import TrainConfig
 
-# Compiling costs up to a minute before the first step; fewer steps than this do not earn it back.
-COMPILE_FROM_STEPS = 2_000
+# Compiling costs up to a minute for each size of pictures; fewer steps or seconds than these do not earn it back.
+COMPILE_FROM_STEPS, COMPILE_FROM_BUDGET_S = 2_000, 240.0
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,17 @@ class Choices:
     compiler: str | None = None  # what torch.compile is to call; torch looks for g++ alone by itself
 
 
-def choose(train: TrainConfig, machine: Machine, total_steps: int) -> Choices:
+def choose(train: TrainConfig, machine: Machine, total_steps: int, sizes: int = 1) -> Choices:
     """Resolve every `auto` of `train` for `machine` and a run of `total_steps` optimizer steps.
+
+    The pictures have `sizes` sizes, one after another. How many steps fit into a time budget is not known before.
 
     Raises `RequestError` for a device that is not here or not known. What cannot be had otherwise is replaced and told.
     """
     device, device_why = _device(train.device, machine)
     precision, precision_why, precision_warning = _precision(train.precision, device, machine)
     attention, attention_why = _attention(train.attention, device, machine)
-    compiled, compile_why, compile_warning = _compile(train.compile, device, machine, total_steps)
+    compiled, compile_why, compile_warning = _compile(train, device, machine, total_steps, sizes)
     threads = train.threads or machine.cores
     if train.threads is None:
         threads_why = f"threads {threads}: as many as physical cores this process may use"
@@ -124,10 +127,10 @@ def _attention(wanted: str, device: str, machine: Machine) -> tuple[Literal["fus
     return "fused", f"attention fused: the faster one on {'CPUs without bf16' if device == 'cpu' else 'GPUs'}"
 
 
-def _compile(wanted: str, device: str, machine: Machine, total_steps: int) -> tuple[bool, str, str]:
-    if wanted == "off":
+def _compile(train: TrainConfig, device: str, machine: Machine, total_steps: int, sizes: int) -> tuple[bool, str, str]:
+    if train.compile == "off":
         return False, "compile off: asked for", ""
-    if wanted == "on":
+    if train.compile == "on":
         if machine.compiler is None:
             warning = f"Training uncompiled: {machine.compiler_problem}."
             warning += f" Get it: '{machine.compiler_fix}'." if machine.compiler_fix else ""
@@ -137,6 +140,11 @@ def _compile(wanted: str, device: str, machine: Machine, total_steps: int) -> tu
         return False, f"compile off: it wins nothing on {'CPUs without bf16' if device == 'cpu' else 'this device'}", ""
     if machine.compiler is None:
         return False, "compile off: there is no C++ compiler to use (see 'vitscope doctor')", ""
-    if total_steps < COMPILE_FROM_STEPS:
-        return False, f"compile off: {total_steps:,} steps are too few to earn back the time it takes", ""
-    return True, f"compile on: {total_steps:,} steps earn back the time it takes", ""
+    each = f" for each of {sizes} sizes" if sizes > 1 else ""
+    if train.time_budget is not None:
+        if seconds_of(train.time_budget) < sizes * COMPILE_FROM_BUDGET_S:
+            return False, f"compile off: {train.time_budget} is too short to earn back the time it takes{each}", ""
+        return True, f"compile on: {train.time_budget} earns back the time it takes{each}", ""
+    if total_steps < sizes * COMPILE_FROM_STEPS:
+        return False, f"compile off: {total_steps:,} steps are too few to earn back the time it takes{each}", ""
+    return True, f"compile on: {total_steps:,} steps earn back the time it takes{each}", ""

@@ -16,7 +16,7 @@ from vitscope.training.horizon import Horizon
 from vitscope.training.resolution import Resolution
 
 MARKS = (0.015, 0.04, 0.08, 0.15, 0.25, 0.4, 0.55, 0.7, 0.82, 0.9, 0.95, 0.98)  # shares of the budget
-FIRST_STEPS = 2  # of a process, which are slower
+FIRST_STEPS = 2  # at a resolution, which are slower: a model is compiled, kernels are looked for
 EVALUATION_SHARE = 0.04  # of the time that evaluations between the first and the last may take
 LEAST_EVALUATIONS = 8  # of a run, as far as it has so many epochs, and they take no more than
 MOST_EVALUATION_SHARE = 0.08  # of the time
@@ -26,9 +26,13 @@ FORWARD_SHARE = 0.4  # of a training step's time that a forward pass takes, unti
 
 @dataclass
 class Costs:
-    """Seconds of a step by its resolution, of an evaluation of all splits, and of a checkpoint, as measured last."""
+    """Seconds of a step by its resolution, of an evaluation of all splits, and of a checkpoint, as measured last.
+
+    `opening_s`: what the first steps at a resolution took, the most of those that were met.
+    """
 
     step_s: dict[int, float] = field(default_factory=dict)
+    opening_s: float = 0.0
     evaluation_s: float | None = None
     save_s: float = 0.0
 
@@ -57,7 +61,7 @@ class TimeBudget:
     costs: Costs = field(default_factory=Costs)
     _window: dict[int, list[float]] = field(default_factory=dict)
     _is_news: bool = False  # the first evaluation was measured since the last plan
-    _steps: int = 0
+    _opening: dict[int, list[float]] = field(default_factory=dict)
     _last_at: float = 0.0
     _used_before: float = field(init=False)
     _marks: list[float] = field(init=False)
@@ -74,9 +78,9 @@ class TimeBudget:
     def stepped(self, side: int) -> None:
         """Tell that a step at a resolution is done."""
         now = self.clock()
-        self._steps += 1
-        if self._steps > FIRST_STEPS:
-            self._window.setdefault(side, []).append(now - self._last_at)
+        opening = self._opening.setdefault(side, [])
+        (self._window.setdefault(side, []) if len(opening) == FIRST_STEPS else opening).append(now - self._last_at)
+        self.costs.opening_s = max(self.costs.opening_s, sum(opening))
         self._last_at = now
 
     def evaluated_in(self, seconds: float) -> None:
@@ -113,7 +117,9 @@ class TimeBudget:
         """How many more steps fit into `left_s` seconds, and after how many epochs to evaluate each time."""
         step_s = self.mean_step_s()
         evaluation_s, epoch_s = self.evaluation_s(), self.steps_per_epoch * step_s
-        training_s = left_s - self.closing_s() - len(self._marks) * self.costs.save_s
+        now = self.resolution.at(self.horizon.share(self.horizon.progress.step))
+        to_open = sum(side >= now and side not in self._opening for side in self.resolution.sides)
+        training_s = left_s - self.closing_s() - len(self._marks) * self.costs.save_s - to_open * self.costs.opening_s
         seldom, often = (
             math.ceil(evaluation_s / (share * epoch_s)) for share in (EVALUATION_SHARE, MOST_EVALUATION_SHARE)
         )

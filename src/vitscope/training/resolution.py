@@ -3,29 +3,43 @@
 A step costs about as much as it has patches, so a run of given time sees more pictures ("Fix your models by fixing
 your datasets" and "Progressive resizing" are older names; see EfficientNetV2, arXiv:2104.00298, and FlexiViT,
 arXiv:2212.08013). The position embedding is resampled to the smaller grid in each step and learned at its full size.
+They grow in a few leaps: a compiled model is compiled for each size.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 WHOLE_FROM = 0.75  # share of the run from which the pictures have their full size
+SIZES = 3  # on the way, the first and the last counted
 
 
 @dataclass(frozen=True)
 class Resolution:
-    """Side of the training pictures, in pixels, over the run: from `start` × `side` to `side`, in whole patches."""
+    """Side of the training pictures, in pixels, over the run: from `start` × `side` to `side`, in whole patches.
+
+    All `SIZES` but the last have equal shares of the run.
+    """
 
     side: int
     patch: int
     start: float = 1.0
 
+    @property
+    def sides(self) -> list[int]:
+        """All sides, ascending."""
+        return sorted({self._after(leaps) for leaps in range(SIZES)})
+
     def at(self, share: float) -> int:
         """The side when `share` of the run is done."""
-        grown = min(1.0, self.start + (1 - self.start) * share / WHOLE_FROM)
+        return self._after(min(SIZES - 1, math.floor(share / WHOLE_FROM * (SIZES - 1))))
+
+    def _after(self, leaps: int) -> int:
+        grown = self.start + (1 - self.start) * leaps / (SIZES - 1)
         return max(self.patch, round(grown * self.side / self.patch) * self.patch)
 
     def fit(self, views: torch.Tensor, share: float) -> torch.Tensor:

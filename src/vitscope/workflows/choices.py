@@ -15,6 +15,7 @@ from vitscope.data.pictures import Decoded
 from vitscope.machine import Choices, Machine, choose
 from vitscope.models.architecture import Architecture
 from vitscope.storage.workspace import Workspace
+from vitscope.training.resolution import SIZES
 from vitscope.workflows.measure import Subject, settle, view_s
 from vitscope.workflows.picture_cache import decide
 
@@ -39,15 +40,9 @@ def chosen_for(
 ) -> Chosen:
     """What is `auto` decided, by what was measured before, by measuring now where `may_measure`, or by capability."""
     training, batch = manifest.of_split("train"), c.train.batch_size
-    is_compiled_by_size = c.schedule.start_size < 1 and c.train.compile == "auto"
-    if is_compiled_by_size:
-        c = c.model_copy(update={"train": c.train.model_copy(update={"compile": "off"})})
     total_steps = len(training) // batch * c.train.epochs
     subject = Subject(c, a, len(manifest.classes), total_steps, batch, math.ceil(batch / c.train.accumulation))
-    choices = choose(c.train, machine, total_steps)
-    if is_compiled_by_size:
-        why = "compile off: pictures that grow would have the model compiled for each size"
-        choices = replace(choices, reasons=tuple(why if r.startswith("compile") else r for r in choices.reasons))
+    choices = choose(c.train, machine, total_steps, SIZES if c.schedule.start_size < 1 else 1)
     choices, image_s, told = settle(subject, machine, choices, workspace, may_measure)
     is_cached = c.data.cache == "on"
     if is_new:
