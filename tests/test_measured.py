@@ -30,9 +30,10 @@ def wanted(here: Machine, steps: int = LONG, run_s: float = 1e6, **asked: object
         (AVX2, COMPILE_FROM_S - 1, ("fp32", "fused", False), 2),
         (AVX2, COMPILE_FROM_S, ("fp32", "fused", False), 4),
         (dataclasses.replace(AVX2, compiler=None), 1e6, ("fp32", "fused", False), 2),
-        (BF16, 1e6, ("bf16", "unfused", True), 8),
+        (BF16, 1e6, ("bf16", "unfused", False), 8),
         (AVX2, FROM_S - 1, None, 0),
-        (BF16, COMPILE_FROM_S - 1, None, 0),  # compiled by capability, and too short to try that
+        (BF16, COMPILE_FROM_S - 1, ("bf16", "unfused", False), 4),
+        (A100, COMPILE_FROM_S - 1, None, 0),  # compiled by capability, and too short to try that
         (A100, 1e6, ("bf16", "fused", True), 8),
         (V100, 1e6, ("fp32", "fused", True), 4),
         (MAC, 1e6, None, 0),
@@ -43,6 +44,14 @@ def test_what_is_tried_where(here: Machine, run_s: float, first: tuple | None, c
     assert len(found) == len(set(found)) == count
     assert (found[0] if found else None) == first
     assert [c.compile for c in found[1:]] == sorted(c.compile for c in found[1:])  # what costs a minute comes last
+
+
+def test_the_likeliest_to_win_compiled_is_tried_first_and_not_where_there_are_many_sizes():
+    assert wanted(BF16)[4] == ("bf16", "unfused", True)
+    train = TrainConfig()
+    every = measured.candidates(train, choose(train, BF16, LONG), BF16.compiler, LONG)
+    assert len(measured.affordable(every, 2 * COMPILE_FROM_S, sizes=1)) == 8
+    assert len(measured.affordable(every, 2 * COMPILE_FROM_S, sizes=3)) == 4
 
 
 @pytest.mark.parametrize("here", [AVX2, V100])

@@ -100,15 +100,6 @@ def test_a_model_of_one_size_does_not_grow_as_the_recipe_says():
     assert without_growing(growing, {}, describe(growing.model, growing.data, 3)) == (growing, [])
 
 
-def test_pictures_that_grow_are_compiled_for_where_each_size_earns_it_back(tmp_path: Path):
-    source = draw_folder(tmp_path / "data", {"a": 20, "b": 20}, size=30)
-    plan = resolve({"data": {"source": str(source)}, "train": {"epochs": 3}}, Workspace(tmp_path / "ws"))
-    assert plan.config.schedule.start_size == 0.5
-    assert plan.config.train.compile == "off"
-    if plan.machine.has_bf16 and plan.machine.compiler:
-        assert any("for each of 3 sizes" in reason for reason in plan.choices.reasons)
-
-
 @pytest.mark.parametrize(
     ("classes", "is_mirrored"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ import vitscope
 from vitscope.config import merge, read_file
 from vitscope.errors import Interrupted
 from vitscope.events import Event, Notice
-from vitscope.machine import measured
+from vitscope.machine import measured, probe
 from vitscope.machine.measured import TIME_UP, Candidate
 from vitscope.storage.workspace import Workspace
 from vitscope.workflows import measure
@@ -22,6 +23,13 @@ from vitscope.workflows.measure import Steps
 from vitscope.workflows.resolve import Plan, resolve
 
 LONG = {"train": {"epochs": 200}}  # 600 steps of three a pass
+
+
+@pytest.fixture(autouse=True)
+def without_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same choices to measure on every machine: fp32, fused or not."""
+    here = dataclasses.replace(probe(), has_bf16=False, gpus=(), has_mps=False)
+    monkeypatch.setattr("vitscope.workflows.resolve.probe", lambda: here)
 
 
 @pytest.fixture
@@ -78,7 +86,7 @@ def test_a_damaged_file_is_measured_anew(asked: dict[str, Any], tmp_path: Path, 
     [
         {"train": {"epochs": 100}},  # 300 steps
         {"train": {"deterministic": True}},
-        {"train": {"attention": "fused"}},
+        {"train": {"attention": "fused", "compile": "off"}},
     ],
 )
 def test_where_it_is_not_measured(
@@ -109,7 +117,8 @@ def test_a_model_that_takes_long_is_looked_at_once(
         return 16.0 * images
 
     monkeypatch.setattr(Steps, "__call__", slow)
-    assert decided(asked, Workspace(tmp_path / "ws")).choices.attention == "fused"
+    uncompiled = merge(asked, {"train": {"compile": "off"}})
+    assert decided(uncompiled, Workspace(tmp_path / "ws")).choices.attention == "fused"
     assert timed == [1]  # eight steps of even one image would cost more than is allowed
 
 

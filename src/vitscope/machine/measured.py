@@ -13,7 +13,7 @@ from itertools import product
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from vitscope.machine.chosen import COMPILE_FROM_STEPS, Choices
+from vitscope.machine.chosen import Choices
 
 if TYPE_CHECKING:
     from vitscope.config import TrainConfig
@@ -22,7 +22,7 @@ FROM_STEPS, FROM_S = 500, 60.0  # a shorter run does not repay it, and is chosen
 ROUNDS = 3  # timed steps of each candidate, in turn, so that what else the machine does hits all alike
 MOST_IMAGES = 16  # a step on a CPU; on a GPU a step of few images would measure the launching of kernels
 SHARE, MOST_S = 0.02, 20.0  # of the run, and in all: what measuring may cost
-COMPILE_FROM_S = 20 * 60.0  # length of a run from which compiling, about a minute a candidate, is tried
+COMPILE_FROM_S = 20 * 60.0  # length of a run, for each size, from which compiling, a minute a candidate, is tried
 COMPILE_SHARE = 0.05  # of the run: what measuring may cost then
 TIME_UP = "there was no time left to try it"
 BETTER = 0.03  # share by which another must be faster than the capability's choice: less is noise
@@ -53,7 +53,7 @@ def candidates(train: TrainConfig, choices: Choices, compiler: str | None, total
     """The capability's choice first, then the others; it alone where nothing is to be measured.
 
     What was asked for is never measured away. bf16 is tried only where the hardware computes in it, and compiling only
-    where there is a compiler and the run has many steps (those of a run shorter than `COMPILE_FROM_S` go unused).
+    where there is a compiler (those of a run shorter than `COMPILE_FROM_S` go unused), the likeliest first.
     """
     first = own(choices)
     is_known = choices.device == "cpu" or choices.device.startswith("cuda")
@@ -61,17 +61,20 @@ def candidates(train: TrainConfig, choices: Choices, compiler: str | None, total
         return [first]
     precisions = ("bf16", "fp32") if train.precision == "auto" and first.precision == "bf16" else (first.precision,)
     attentions = ("fused", "unfused") if train.attention == "auto" else (first.attention,)
-    can_compile = train.compile == "auto" and compiler is not None and total_steps >= COMPILE_FROM_STEPS
+    can_compile = train.compile == "auto" and compiler is not None
     compiles = (False, True) if can_compile else (first.compile,)
     every = [Candidate(*one) for one in product(precisions, attentions, compiles)]
-    return sorted(every, key=lambda candidate: (candidate != first, candidate.compile))
+    return sorted(every, key=lambda c: (c != first, c.compile, c[:2] != first[:2], c.precision != first.precision))
 
 
-def affordable(wanted: Sequence[Candidate], run_s: float) -> list[Candidate]:
-    """Those worth trying in a run of about so many seconds; none where the capability's choice stands."""
+def affordable(wanted: Sequence[Candidate], run_s: float, sizes: int = 1) -> list[Candidate]:
+    """Those worth trying in a run of about so many seconds, whose pictures have so many sizes one after another.
+
+    None where the capability's choice stands.
+    """
     if run_s < FROM_S:
         return []
-    if run_s < COMPILE_FROM_S:
+    if run_s < sizes * COMPILE_FROM_S:
         wanted = [] if wanted[0].compile else [candidate for candidate in wanted if not candidate.compile]
     return list(wanted) if len(wanted) > 1 else []
 
