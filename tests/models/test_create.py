@@ -79,5 +79,11 @@ def test_the_stem_with_poolings_halves_twice_by_them_and_ends_at_the_embedding()
     assert [(m.stride[0], m.out_channels) for m in convolutions] == [(2, 16), (1, 32), (1, 64)]
     assert sum(isinstance(m, torch.nn.MaxPool2d) for m in stem.proj) == 2
     assert stem(torch.randn(1, 3, 32, 32)).shape == (1, 16, 64)
+    kernels = [m.weight for m in stem.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
+    *_, last = stem.proj
+    torch.nn.init.zeros_(last.conv.weight)
+    grid = torch.randn(2, 64, 4, 4)
+    assert torch.equal(last(grid), grid)  # a shortcut beside nothing
     with pytest.raises(RequestError, match="power of two"):
         create_model("vit_tiny_poolstem", num_classes=2, img_size=30, patch_size=6)

@@ -62,6 +62,33 @@ def test_muon_takes_the_matrices_of_the_blocks_alone():
     }
 
 
+def test_muon_takes_the_kernels_of_a_stem_but_not_those_that_see_colours_nor_those_of_one_channel_each():
+    stem = create_model("vit_tiny_poolstem", num_classes=3, **SIZES | {"patch_size": 4})
+    parts = {id(p): g["parts"] for g in parameter_groups(stem, OptimConfig(name="muon")) for p in g["params"]}
+    convolutions = {
+        name: layer for name, layer in stem.patch_embed.named_modules() if isinstance(layer, torch.nn.Conv2d)
+    }
+    assert len(convolutions) >= 2
+    assert [parts[id(layer.weight)] for layer in convolutions.values()] == [0] + [1] * (len(convolutions) - 1)
+    single = create_model("vit_tiny_patch16_224", num_classes=3, **SIZES)
+    each = torch.nn.Sequential(torch.nn.Conv2d(8, 8, 3, groups=8), torch.nn.Conv2d(8, 8, 3))
+    for module, name, wanted in ((single, "patch_embed.proj.weight", 0), (each, "0.weight", 0), (each, "1.weight", 1)):
+        groups = parameter_groups(module, OptimConfig(name="muon"))
+        (found,) = (g["parts"] for g in groups if any(p is module.get_parameter(name) for p in g["params"]))
+        assert found == wanted, name
+
+
+def test_muon_turns_kernels_into_a_row_for_each_channel():
+    layer = torch.nn.Conv2d(8, 6, 3, bias=False).to(memory_format=torch.channels_last)
+    weight = layer.weight.detach().clone()
+    optimizer = create_optimizer(layer, OptimConfig(name="muon", lr=0.1, weight_decay=0.0))
+    gradient = torch.randn(6, 8, 3, 3, generator=torch.Generator().manual_seed(2))
+    layer.weight.grad = gradient.clone(memory_format=torch.channels_last)
+    optimizer.step()
+    expected = orthogonalized(gradient.reshape(1, 6, 72), torch.float32).view(6, 8, 3, 3)
+    torch.testing.assert_close(layer.weight.detach(), weight - 0.1 * 0.2 * 72**0.5 * expected, atol=1e-4, rtol=1e-3)
+
+
 @pytest.mark.parametrize("shape", [(3, 16, 48), (3, 48, 16), (2, 24, 24)])
 def test_newton_schulz_comes_near_the_polar_factor(shape: tuple[int, int, int]):
     """Against SciPy's singular value decomposition: U·Vᵀ has the directions, and singular values near 1."""

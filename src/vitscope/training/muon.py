@@ -1,15 +1,17 @@
-"""Muon for the matrices of the blocks, AdamW for all else, as one optimizer.
+"""Muon for matrices, AdamW for all else, as one optimizer.
 
 Muon (Keller Jordan, "Muon: an optimizer for hidden layers in neural networks", 2024) replaces a matrix's momentum by
 the nearest semi-orthogonal matrix, found by a few Newton–Schulz iterations. Its step is scaled as in "Muon is scalable
 for LLM training" (arXiv:2502.16982) so that it has AdamW's usual size: one learning rate and one weight decay serve
-both. Matrices of equal shape are orthogonalised in one batched product; a joint query-key-value matrix is three.
+both. Matrices of equal shape are orthogonalised in one batched product; a joint query-key-value matrix is three, the
+kernels of a convolution are one: a row for each channel that comes out.
 
 (torch's and timm's own compute in bfloat16 always, which a CPU without such instructions emulates 20 times slower.)
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, cast, overload
@@ -77,10 +79,10 @@ class Muon(torch.optim.Optimizer):
             average = state["momentum"].lerp_(gradient, 1.0 - group["momentum"])
             ahead = torch.lerp(gradient, average, group["momentum"])  # Nesterov's
             alike[p.shape].append((p, ahead))
-        for (rows, columns), pairs in alike.items():
-            height = rows // group["parts"]
-            stacked = torch.stack([ahead for _, ahead in pairs]).view(-1, height, columns)
-            steps = orthogonalized(stacked, self.dtype).view(len(pairs), rows, columns)
+        for shape, pairs in alike.items():
+            height, columns = shape[0] // group["parts"], math.prod(shape[1:])
+            stacked = torch.stack([ahead for _, ahead in pairs]).reshape(-1, height, columns)
+            steps = orthogonalized(stacked, self.dtype).view(len(pairs), *shape)
             size = SIZE * max(height, columns) ** 0.5
             for (p, _), step in zip(pairs, steps, strict=True):
                 p.mul_(1.0 - group["lr"] * group["weight_decay"]).sub_(step, alpha=group["lr"] * size)

@@ -15,6 +15,7 @@ from vitscope.training.muon import Muon
 from vitscope.training.schedule_free import Averaged, ScheduleFreeAdamW
 
 Groups = list[dict[str, Any]]
+COLOURS = 3  # channels of a picture
 
 
 def adamw(groups: Groups, c: OptimConfig, dtype: torch.dtype) -> torch.optim.Optimizer:
@@ -28,7 +29,7 @@ def sgd(groups: Groups, c: OptimConfig, dtype: torch.dtype) -> torch.optim.Optim
 
 
 def muon(groups: Groups, c: OptimConfig, dtype: torch.dtype) -> torch.optim.Optimizer:
-    """Muon for the matrices of the blocks, AdamW for the rest; see muon.py."""
+    """Muon for the matrices of the blocks and the kernels of a stem, AdamW for the rest; see muon.py."""
     return Muon(groups, lr=c.lr, betas=c.betas, momentum=c.momentum, dtype=dtype)
 
 
@@ -127,15 +128,17 @@ def depth_of_parameters(module: torch.nn.Module) -> dict[str, int]:
 def _matrices_in(module: torch.nn.Module, name: str, depth: int) -> int:
     """How many matrices Muon takes a parameter for: 3 for a joint query-key-value matrix, 0 for what is AdamW's.
 
-    Those are the weights of linear layers, but neither a head's nor the embedding's (`depth` 0): outputs and inputs of
-    the model.
+    Those are the weights of linear layers and the kernels of convolutions over all channels, but neither a head's nor
+    what reads the picture (a linear layer of the embedding, `depth` 0; a convolution of colours).
     """
     owner, _, kind = name.rpartition(".")
     layer = module.get_submodule(owner)
-    is_embedding = depth == 0 and hasattr(module, "group_matcher")  # else the depths are a guess
-    if kind != "weight" or not isinstance(layer, torch.nn.Linear) or is_embedding:
+    if kind != "weight" or name.startswith(head_prefixes(module)):
         return 0
-    if name.startswith(head_prefixes(module)):
+    if isinstance(layer, torch.nn.Conv2d):
+        return int(layer.groups == 1 and layer.in_channels > COLOURS)
+    is_embedding = depth == 0 and hasattr(module, "group_matcher")  # else the depths are a guess
+    if not isinstance(layer, torch.nn.Linear) or is_embedding:
         return 0
     is_joint = owner.endswith("qkv") and layer.out_features % 3 == 0
     return 3 if is_joint else 1
