@@ -28,7 +28,8 @@ def probing(tiny: dict, tmp_path: Path) -> dict:
     save_file(module.state_dict(), tmp_path / "w.safetensors")
     model = {"init": str(tmp_path / "w.safetensors"), "frozen": 1.0, "drop_path": 0.0}
     train = {"epochs": 3, "ema_decay": 0.5, "accumulation": 2}
-    return merge(tiny, {"model": model, "augment": STILL, "train": train, "optim": {"lr": 0.01}})
+    still = {"augment": STILL, "schedule": {"start_size": 1.0}}
+    return merge(tiny, still, {"model": model, "train": train, "optim": {"lr": 0.01}})
 
 
 def test_it_learns_the_same_and_the_body_runs_once(

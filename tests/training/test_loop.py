@@ -78,6 +78,7 @@ def test_a_step_is_what_torch_does_by_hand(pictures: Path, tiny: dict, tmp_path:
         {
             "optim": {"name": "sgd", "momentum": 0.0, "weight_decay": 0.0, "clip_grad": None, "lr": 0.1},
             "schedule": {"name": "constant", "warmup_ratio": 0.0},
+            "train": {"precision": "fp32"},
         },
     )
     t = assembled(pictures, tmp_path, options)
@@ -108,7 +109,12 @@ def test_weighted_classes_are_torchs_weighted_cross_entropy(pictures: Path, tiny
             tiny,
             {
                 "model": {"drop_path": 0.0},
-                "train": {"class_weights": "balanced", "label_smoothing": 0.0, "accumulation": 2},
+                "train": {
+                    "class_weights": "balanced",
+                    "label_smoothing": 0.0,
+                    "accumulation": 2,
+                    "precision": "fp32",
+                },
             },
         ),
     )

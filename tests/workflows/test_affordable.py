@@ -109,6 +109,14 @@ def test_a_time_budget_holds_the_epochs_that_a_recipe_wants(
     assert chosen == 224 or epochs(chosen + 16) < wanted
 
 
+@pytest.mark.parametrize(
+    ("images", "has_weights", "epochs"),
+    [(1_000, False, 30), (1_000, True, 8), (42_500, False, 12), (42_500, True, 8), (1_300_000, False, 3)],
+)
+def test_of_many_pictures_fewer_epochs_are_enough(images: int, has_weights: bool, epochs: int):
+    assert affordable.wanted_epochs(images, has_weights=has_weights) == epochs
+
+
 def test_the_largest_that_fits_is_found():
     for most in range(12):
         found = affordable.largest(list(range(2, 10)), lambda size, most=most: size <= most)
@@ -125,6 +133,9 @@ def test_head_only_runs_see_each_picture_once(photos: Path, decided: Callable[..
     )
     assert forward_passes(probe, 100, 40) == 100
     assert forward_passes(plan.config, 100, 40) == 12_000
+    growing = plan.config.model_copy(update={"schedule": plan.config.schedule.model_copy(update={"start_size": 0.5})})
+    area = 0.375 * 0.5**2 + 0.375 * 0.75**2 + 0.25  # half the side, three quarters of it, the whole
+    assert forward_passes(growing, 100, 40) == pytest.approx(12_000 * area)
 
 
 def test_a_light_model_where_the_heavy_one_is_too_much(
@@ -142,6 +153,7 @@ def test_a_light_model_where_the_heavy_one_is_too_much(
     plan, told = widths(float("inf"))
     assert (plan.architecture.kwargs["embed_dim"], told) == (192, [])
     images = len(plan.manifest.of_split("train")) * plan.config.train.epochs
+    images *= forward_passes(plan.config, 100, 1) / 300  # as they grow
     heavy = 3 * images * forward_flops(plan.config, plan.architecture, 2)
     plan, told = widths(0.9 * heavy)
     assert plan.architecture.kwargs["embed_dim"] == 128
@@ -152,7 +164,7 @@ def test_a_light_model_where_the_heavy_one_is_too_much(
     assert (plan.architecture.kwargs["embed_dim"], told) == (64, [])
 
 
-def test_the_first_half_rests_where_a_budget_is_short_for_even_the_least_size(
+def test_the_first_half_rests_where_a_budget_is_short_for_all_layers_at_the_largest_size(
     photos: Path, decided: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Only of given weights, only for a time budget, and only where nobody said which layers learn."""
@@ -163,12 +175,11 @@ def test_the_first_half_rests_where_a_budget_is_short_for_even_the_least_size(
 
     monkeypatch.setattr(affordable, "image_s", timed)
     small = {"model": {"kwargs": {"depth": 2}}}
-    whole = decided(photos, small)
     file = tmp_path / "weights.safetensors"
-    save_file(new_module(whole.architecture, 2).state_dict(), file)
+    save_file(new_module(decided(photos, small).architecture, 2).state_dict(), file)
     small["model"]["init"] = str(file)
-    least = affordable.LEAST_GRID * 16
-    images, at_least = len(whole.manifest.of_split("train")), flops_at(whole, affordable.LEAST_GRID * 16)
+    whole, least = decided(photos, small), affordable.LEAST_GRID * 16
+    images = len(whole.manifest.of_split("train"))
 
     def frozen(most: float, **model: Any) -> tuple[int | None, float, int]:
         """The size, the share that rests and how often that is told, where a budget holds `most` FLOPs."""
@@ -178,11 +189,17 @@ def test_the_first_half_rests_where_a_budget_is_short_for_even_the_least_size(
         told = [text for text in plan.notices if "first half of the layers stays" in text]
         return plan.config.model.image_size, plan.config.model.frozen, len(told)
 
-    learning = 3 * images * affordable.WANTED_EPOCHS[True] * at_least
-    assert frozen(1.01 * learning) == (least, 0.0, 0)
-    assert frozen(0.99 * learning) == (least, affordable.FROZEN, 1)
-    assert frozen(0.99 * learning, frozen=0.0) == (least, 0.0, 0)
-    assert frozen(1.0, image_size=208) == (208, affordable.FROZEN, 1)
+    def cost(size: int, share: float) -> float:
+        c = affordable.with_model(whole.config, frozen=share)
+        return forward_passes(c, images, affordable.WANTED_EPOCHS[True]) * flops_at(whole, size)
+
+    half = affordable.FROZEN
+    assert frozen(1.0) == (least, half, 1)
+    assert frozen(1.01 * cost(192, half)) == (192, half, 1)
+    assert frozen(1.01 * cost(224, half)) == (224, half, 1)
+    assert frozen(1.01 * cost(224, 0.0)) == (224, 0.0, 0)
+    assert frozen(1.01 * cost(176, 0.0), frozen=0.0) == (176, 0.0, 0)
+    assert frozen(1.0, image_size=208) == (208, half, 1)
     monkeypatch.setattr(affordable, "CPU_FLOPS", 1.0)
     assert decided(photos, small).config.model.frozen == 0.0
     del small["model"]["init"]

@@ -42,6 +42,12 @@ class Resolution:
         grown = self.start + (1 - self.start) * leaps / (SIZES - 1)
         return max(self.patch, round(grown * self.side / self.patch) * self.patch)
 
+    @property
+    def area(self) -> float:
+        """Pixels of the training pictures as a share of the whole's, on average over the run."""
+        early = [(self._after(leaps) / self.side) ** 2 for leaps in range(SIZES - 1)]
+        return 1 - WHOLE_FROM + WHOLE_FROM * sum(early) / len(early)
+
     def fit(self, views: torch.Tensor, share: float) -> torch.Tensor:
         """(B, 3, side, side) → (B, 3, s, s), antialiased; unchanged when that is the full size."""
         side = self.at(share)

@@ -22,9 +22,11 @@ from vitscope.workflows.cost import forward_flops, forward_passes, image_s, pass
 from vitscope.workflows.recipe import look_at
 
 LEAST_GRID = 8  # patches along a side
-FROZEN = 0.5  # share of the given layers that rest where a time budget is short for even the least size
+FROZEN = 0.5  # share of the given layers that rest for larger pictures, where a time budget is short
 CPU_FLOPS = 5e13  # of a run without a time budget on a CPU: about ten minutes of two cores with AVX2
 WANTED_EPOCHS = {True: 8, False: 30}  # that a time budget should hold, by whether weights are given
+WANTED_IMAGES = 500_000  # training views that are enough, however many epochs they are, …
+LEAST_EPOCHS = 3  # … but for these
 TRAINED_SHARE = 0.8  # of a time budget; the rest is start, evaluation and checkpoints
 
 T = TypeVar("T")
@@ -48,8 +50,8 @@ def afforded(
 ) -> Afforded:
     """`c`, or one of the `lighter` (ascending), or `c` at a smaller image size.
 
-    To fit it into a time budget, a step is timed, which takes some seconds (`may_time`); where even the least size is
-    too much for the budget, the first layers of given weights are frozen (`may_freeze`: nobody said which learn).
+    To fit it into a time budget, a step is timed, which takes some seconds (`may_time`); of given weights the first
+    layers are frozen then, but where all of them can learn of the largest pictures (`may_freeze`: nobody said which).
     """
     training, classes = manifest.of_split("train"), len(manifest.classes)
     has_weights = c.model.pretrained or c.model.init is not None
@@ -62,7 +64,7 @@ def afforded(
         useful = useful or candidates[:1]
     is_open = may_freeze and has_weights and not c.model.frozen and not c.model.lora_rank
     if is_open and c.train.time_budget is not None:  # of as many epochs less is learned; of as many minutes, more
-        useful = [with_model(useful[0], frozen=FROZEN), *useful]
+        useful = [*(with_model(one, frozen=FROZEN) for one in useful), useful[-1]]
     if len(useful) == len(candidates) == 1:
         return Afforded(c, [])
 
@@ -73,7 +75,7 @@ def afforded(
     budget, epochs, most = c.train.time_budget, c.train.epochs, math.inf
     why = "a CPU would take long for that"
     if budget is not None:
-        epochs = WANTED_EPOCHS[has_weights]
+        epochs = wanted_epochs(len(training), has_weights=has_weights)
         why = f"about {epochs} epochs should fit into {budget}"
         if may_time:
             cheapest = candidates[0]
@@ -92,7 +94,7 @@ def afforded(
     told = []
     size, published = chosen.model.image_size, own.preprocess.size
     if c.model.image_size is None and size is not None and size != published:
-        because = f"they are about {shown} pixels wide" if chosen is useful[-1] else why
+        because = f"they are about {shown} pixels wide" if size == useful[-1].model.image_size else why
         told.append(
             f"The model sees the pictures at {size} pixels, not at the {published} that it was made for: {because}. "
             f"--image-size {published} asks for them."
@@ -100,6 +102,11 @@ def afforded(
     if chosen.model.frozen != c.model.frozen:
         told.append(f"The first half of the layers stays as it is: {why}. --frozen 0 lets all of them learn.")
     return Afforded(chosen, told)
+
+
+def wanted_epochs(images: int, *, has_weights: bool) -> int:
+    """How many epochs a time budget should hold: of many pictures fewer."""
+    return min(WANTED_EPOCHS[has_weights], max(LEAST_EPOCHS, round(WANTED_IMAGES / images)))
 
 
 def sized(c: RunConfig, side: int) -> RunConfig:

@@ -9,6 +9,6 @@ OPTIONS = {
     "optim": {"lr": 3e-4, "weight_decay": 0.05, "layer_decay": 0.75},
     "model": {"drop_path": 0.1},
     "train": {"epochs": 10, "batch_size": 32, "label_smoothing": 0.1},
-    "schedule": {"warmup_ratio": 0.1},
+    "schedule": {"warmup_ratio": 0.1, "start_size": 0.6},
     "augment": {"crop_scale": [0.35, 1.0], "flip": 0.5},
 }
