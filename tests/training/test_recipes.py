@@ -67,6 +67,12 @@ def test_auto_chooses_by_the_pictures(facts: auto.Facts, recipe: str, size: int 
         assert size // c.model.kwargs["patch_size"] == 8
 
 
+@pytest.mark.parametrize(("images", "batch"), [(1500, 64), (4_999, 64), (5_000, 128), (20_000, 256), (10**6, 256)])
+def test_batches_are_larger_where_there_are_many_small_pictures(images: int, batch: int):
+    chosen = auto.choose(auto.Facts(images, 32, False, False))
+    assert config.build(RECIPES[chosen.recipe].OPTIONS, chosen.options).train.batch_size == batch
+
+
 @pytest.mark.parametrize("asked", [{}, {"recipe": "auto"}])
 def test_small_pictures_get_a_small_model_and_are_told(asked: dict, tmp_path: Path):
     source = draw_folder(tmp_path / "data", {"a": 20, "b": 20}, size=30)

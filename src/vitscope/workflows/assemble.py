@@ -16,6 +16,7 @@ from vitscope.data.augment import Augment
 from vitscope.data.batches import BatchAugment
 from vitscope.data.loader import Batch, TrainingLoader, TrainingViews, evaluation_loader, still_loader
 from vitscope.events import Notice, Observer
+from vitscope.machine import keep_freed_memory
 from vitscope.models.adapters import adapted, linear_layers
 from vitscope.models.bundle import ModelBundle
 from vitscope.storage.workspace import Workspace
@@ -55,6 +56,7 @@ def assemble(
     """
     c, a, choices = plan.config, plan.architecture, plan.choices
     torch.set_num_threads(choices.threads)
+    keep_freed_memory()
     torch.use_deterministic_algorithms(choices.deterministic)
     torch.manual_seed(c.seed)
 

@@ -22,7 +22,7 @@ from vitscope.config import RunConfig
 from vitscope.data import draw
 from vitscope.data.loader import TrainingViews
 from vitscope.errors import BadImage
-from vitscope.machine import Choices, Machine, measured
+from vitscope.machine import Choices, Machine, keep_freed_memory, measured
 from vitscope.machine.measured import Candidate
 from vitscope.models.architecture import Architecture
 from vitscope.storage.artifacts import write_json
@@ -61,6 +61,7 @@ class Steps:
 
     def __init__(self, subject: Subject, choices: Choices, compiler: str | None = None):
         torch.set_num_threads(choices.threads)
+        keep_freed_memory()  # as training will
         self.subject, self.device, self.compiler = subject, torch.device(choices.device), compiler
         self._module = learning_module(subject.config, subject.architecture, subject.classes).to(self.device).train()
         self._forwards: dict[tuple[str, bool], Callable[[torch.Tensor], torch.Tensor]] = {}

@@ -18,6 +18,7 @@ LIGHTER = (
 )
 NUMBERS = frozenset(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])
 SIDES_NAMED = ("left", "right", "左", "右")
+BATCHES = {20_000: 256, 5_000: 128}  # images from which a batch is so large: a step of few small ones wastes cores
 SIDES = {32: 4, 64: 8, 128: 16}  # side of the input and of its patches: 64 patches each
 
 
@@ -51,6 +52,8 @@ def choose(facts: Facts) -> Chosen:
         return Chosen("scratch", {}, "Recipe scratch: no weights are given.")
     side = max((s for s in SIDES if s <= ENLARGED * facts.side), default=min(SIDES))
     options: dict[str, Any] = {"model": {"image_size": side, "kwargs": {"patch_size": SIDES[side]}}}
+    if larger := [batch for images, batch in BATCHES.items() if facts.images >= images]:
+        options["train"] = {"batch_size": max(larger)}
     reason = (
         f"Recipe scratch-small: the pictures are about {facts.side} pixels wide, so a small model looks at them at "
         f"{side}; --model names another."
