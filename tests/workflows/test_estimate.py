@@ -8,6 +8,7 @@ import pytest
 
 from vitscope.config import merge
 from vitscope.storage.workspace import Workspace
+from vitscope.training.budget import EVALUATION_SHARE
 from vitscope.workflows.estimate import estimate
 
 
@@ -47,3 +48,18 @@ def test_what_is_frozen_or_dropped_keeps_less_for_the_backward_pass(pictures: Pa
 
     assert kept({"patch_drop": 0.5}) < 0.7 * kept({})
     assert kept({"frozen": 0.7}) < 0.6 * kept({})
+
+
+def test_more_epochs_of_growing_pictures_fit_into_a_budget(
+    pictures: Path, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("vitscope.workflows.estimate.image_s", lambda c, a, classes, choices: 0.01)
+
+    def epochs(start: float) -> float:
+        options = {"data": {"source": str(pictures)}, "schedule": {"start_size": start}}
+        budget = {"train": {"time_budget": "10m", "epochs": 1}}
+        del (asked := merge(tiny, options, budget))["train"]["epochs"]
+        return estimate(asked, Workspace(tmp_path / "ws")).epochs
+
+    assert epochs(1.0) == pytest.approx((1 - EVALUATION_SHARE) * 600 / (24 * 0.01))  # 24 pictures an epoch
+    assert epochs(0.5) == pytest.approx(epochs(1.0) / (0.375 * 0.5**2 + 0.375 * 0.75**2 + 0.25))

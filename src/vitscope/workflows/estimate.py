@@ -50,7 +50,7 @@ def estimate(requested: Mapping[str, Any], workspace: Workspace) -> Estimate:
         total_s = forward_passes(c, seen, epochs) * forward_s + epochs * evaluation_s
     else:
         total_s = seconds_of(c.train.time_budget)
-        epochs = (1 - EVALUATION_SHARE) * total_s / (seen * per_image)
+        epochs = (1 - EVALUATION_SHARE) * total_s / (forward_passes(c, seen, 1) * forward_s)
     return Estimate(
         plan,
         a.parameters,

@@ -1,8 +1,14 @@
 """From given weights (`--pretrained` or `--init`): few epochs, a small rate that shrinks towards the embedding.
 
 The rate of each layer is 0.75 of that of the one above it, as BEiT (arXiv:2106.08254) and MAE (arXiv:2111.06377)
-fine-tune, with their stochastic depth of 0.1; the crops keep the object.
+fine-tune, with their stochastic depth of 0.1; the crops keep the object. The pictures grow from 0.6 of their side; in
+a time budget the first half of the layers rests, so that they can be larger.
 Command: `vitscope train FOLDER --model vit_small_patch14_dinov2 --pretrained`.
+
+Chosen on the validation pictures of a data set of clothing (10 classes, 1,192 pictures to learn from, 341 to choose by;
+DINOv2 ViT-S/14, twelve minutes on one core of an AMD EPYC with bf16, seed 0 alone, so a point is within the noise):
+140 pixels and all layers, 5 epochs, 86.8 %; the first half resting, 8 epochs, 88.3 %; two thirds resting at 168 pixels,
+6 epochs, 86.8 %; half of them resting and growing to 182 pixels, 7 epochs, 89.4 %.
 """
 
 OPTIONS = {
