@@ -25,7 +25,8 @@ CHOOSING = ["data.val_fraction=0.25"]  # of what is not test
 
 LEVERS: dict[str, list[str]] = {
     "muon": ["optim.name=muon"],
-    "adamw": ["optim.name=adamw"],
+    "adamw": ["optim.name=adamw", "optim.lr=1e-3"],
+    "schedule-free": ["optim.name=schedulefree", "optim.lr=1e-3"],
     "no-smoothing": ["train.label_smoothing=0"],
     "no-drop-path": ["model.drop_path=0"],
     "ema": ["train.ema_decay=0.99"],
@@ -41,9 +42,17 @@ LEVERS: dict[str, list[str]] = {
     "no-light": ["augment.brightness=0", "augment.contrast=0"],
     "hard-crops": ["augment.crop_scale=[0.35, 1.0]", "augment.crop_ratio=[0.75, 1.33]"],
     "growing": ["schedule.start_size=0.5"],
+    "not-growing": ["schedule.start_size=1"],
+    "patch-drop": ["model.patch_drop=0.25"],
     "patch-stem": ["model.name=vit_tiny_patch16_224"],
+    "conv-stem": ["model.name=vit_tiny_convstem"],
+    "wide-mlp": ["model.kwargs.mlp_ratio=4.0"],
+    "registers": ["model.registers=4"],
     "class-token": ["model.kwargs.global_pool=token", "model.kwargs.class_token=true"],
     "layer-decay": ["optim.layer_decay=0.75"],
+    "class-weights": ["train.class_weights=balanced"],
+    "balanced": ["data.sampling=balanced"],
+    "tta": ["train.tta=flip"],
     "half-frozen": ["model.frozen=0.5"],
 }
 

@@ -3,7 +3,7 @@
 from vitscope.machine.chosen import COMPILE_FROM_STEPS, Choices, choose
 from vitscope.machine.compilers import Compiler, find_compiler
 from vitscope.machine.found import Gpu, Machine, cpu_facts, physical_cores, probe
-from vitscope.machine.heap import keep_freed_memory
+from vitscope.machine.heap import give_back_freed_memory, keep_freed_memory
 from vitscope.machine.recorded import environment, installed_version
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "cpu_facts",
     "environment",
     "find_compiler",
+    "give_back_freed_memory",
     "installed_version",
     "keep_freed_memory",
     "physical_cores",

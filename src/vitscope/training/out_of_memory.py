@@ -11,6 +11,7 @@ import torch
 
 from vitscope.errors import WorkFailed
 from vitscope.events import Notice
+from vitscope.machine import give_back_freed_memory
 
 if TYPE_CHECKING:
     from vitscope.training.loop import Training
@@ -50,6 +51,7 @@ def in_parts_that_fit(t: Training, count: int, compute: Callable[[int], T]) -> T
         # Here the error is gone, and with it what its traceback held.
         t.trained.optimizer.zero_grad(set_to_none=True)
         gc.collect()
+        give_back_freed_memory()
         if t.accelerator.device.type == "cuda":
             torch.cuda.empty_cache()
         if part == 1:
