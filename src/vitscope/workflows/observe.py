@@ -63,7 +63,8 @@ def alerts_of(training: Training, plan: Plan, run: Run) -> Alerts:
     trained, events = training.trained, query.events(run.workspace.database, run.id)
     told = {e.data["kind"] for e in events if e.kind == "alert" and (e.step or 0) <= trained.progress.step}
     workers, validation = plan.config.data.workers or 0, len(plan.manifest.of_split("val"))
-    situation = Situation(len(plan.classes), validation, plan.choices.precision, workers, plan.machine.cores)
+    is_cached = plan.config.data.cache == "on"
+    situation = Situation(len(plan.classes), validation, plan.choices.precision, workers, plan.machine.cores, is_cached)
     layers = partial(gradients, trained.bundle.module, trained.optimizer)
     return Alerts(detectors(situation, layers, told), training.emit)
 

@@ -13,9 +13,11 @@ from vitscope.training.alerts import Detector, Situation
 SITUATION = Situation(classes=10, validation=500, precision="fp32", workers=0, cores=2)
 
 
-def steps(detector: Detector, losses: Iterable[float], first: int = 1, data_wait: float = 0.0) -> list[Alert]:
+def steps(
+    detector: Detector, losses: Iterable[float], first: int = 1, data_wait: float = 0.0, epoch: int = 0
+) -> list[Alert]:
     """What is told of these losses, a step each."""
-    records = [StepRecord(first + i, 0, loss, 1e-3, 1.0, 100.0, data_wait) for i, loss in enumerate(losses)]
+    records = [StepRecord(first + i, epoch, loss, 1e-3, 1.0, 100.0, data_wait) for i, loss in enumerate(losses)]
     return [alert for record in records if (alert := detector(StepsDone((record,)))) is not None]
 
 

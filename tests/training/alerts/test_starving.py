@@ -21,6 +21,15 @@ def test_it_is_told_with_share_processes_and_cores(workers: int, hint: str):
     assert CACHE_OPTION in alert.text
 
 
+def test_the_pass_that_decodes_what_is_kept_does_not_count():
+    kept = SITUATION._replace(is_cached=True)
+    assert steps(StarvingLoader(kept, Onset()), LONG * 3, data_wait=0.9) == []
+    (alert,) = steps(StarvingLoader(kept, Onset()), LONG, data_wait=0.9, epoch=1)
+    assert alert.text.endswith("Next time: --workers 2.")
+    (alert,) = steps(StarvingLoader(kept._replace(workers=2), Onset()), LONG, data_wait=0.9, epoch=1)
+    assert alert.text.endswith("Next time: smaller pictures.")
+
+
 def test_a_start_that_waits_and_a_share_that_is_usual_are_not():
     detector = StarvingLoader(SITUATION, Onset())
     told = steps(detector, [1.0] * (STEPS // 2), data_wait=0.99) + steps(detector, LONG * 3, data_wait=0.1)

@@ -13,6 +13,7 @@ class Situation(NamedTuple):
     precision: str
     workers: int
     cores: int
+    is_cached: bool = False  # training pictures are kept decoded, from the first pass on
 
 
 class Onset:

@@ -16,7 +16,10 @@ CACHE_OPTION = "--cache on"
 
 
 class StarvingLoader:
-    """Tells when the median share of waiting over the last `STEPS` steps is above `STARVING`; over below `FED`."""
+    """Tells when the median share of waiting over the last `STEPS` steps is above `STARVING`; over below `FED`.
+
+    The first epoch of pictures that are kept decoded does not count: it is the one that decodes them.
+    """
 
     KIND = "starving-loader"
 
@@ -31,7 +34,7 @@ class StarvingLoader:
         for record in event.records:
             if self._to_skip > 0:
                 self._to_skip -= 1
-            else:
+            elif record.epoch > 0 or not self._situation.is_cached:
                 self._shares.append(record.data_wait)
         if len(self._shares) < STEPS:
             return None
@@ -45,8 +48,7 @@ class StarvingLoader:
         what = f"{share:.0%} of each step waits for data (median of {STEPS} steps), with "
         what += count(workers, "loader process", "loader processes") if workers else "no loader processes"
         what += f" on {count(cores, 'core')}."
-        if workers < cores:
-            do = f"Next time: --workers {cores}, or {CACHE_OPTION} so that each picture is decoded once."
-        else:
-            do = f"Next time: {CACHE_OPTION}, so that each picture is decoded once, or smaller pictures."
-        return f"{what} {do}"
+        ways = [f"--workers {cores}"] if workers < cores else []
+        ways += [] if self._situation.is_cached else [f"{CACHE_OPTION} so that each picture is decoded once"]
+        ways += [] if workers < cores else ["smaller pictures"]
+        return f"{what} Next time: {', or '.join(ways)}."
