@@ -7,6 +7,7 @@ from tests.conftest import draw_folder
 
 from vitscope import config
 from vitscope.config import ModelConfig
+from vitscope.data.batches import BatchAugment
 from vitscope.errors import RequestError
 from vitscope.models.architecture import describe
 from vitscope.storage.workspace import Workspace
@@ -71,6 +72,14 @@ def test_auto_chooses_by_the_pictures(facts: auto.Facts, recipe: str, size: int 
 def test_batches_are_larger_where_there_are_many_small_pictures(images: int, batch: int):
     chosen = auto.choose(auto.Facts(images, 32, False, False))
     assert config.build(RECIPES[chosen.recipe].OPTIONS, chosen.options).train.batch_size == batch
+
+
+def test_many_pictures_are_shifted_and_mirrored_alone():
+    few, many = (auto.choose(auto.Facts(images, 32, False, False, ("cat", "dog"))) for images in (1500, 45_000))
+    few, many = (config.build(RECIPES[chosen.recipe].OPTIONS, chosen.options).augment for chosen in (few, many))
+    assert (few.rotate, few.brightness, few.shift, few.flip) == (12.0, 0.3, 0.0, 0.5)
+    assert (many.rotate, many.brightness, many.shift, many.flip) == (0.0, 0.0, 0.125, 0.5)
+    assert not BatchAugment(many, 0).is_on
 
 
 @pytest.mark.parametrize("asked", [{}, {"recipe": "auto"}])

@@ -19,6 +19,16 @@ LIGHTER = (
 NUMBERS = frozenset(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])
 SIDES_NAMED = ("left", "right", "左", "右")
 BATCHES = {20_000: 256, 5_000: 128}  # images from which a batch is so large: a step of few small ones wastes cores
+MANY = 20_000  # images of which each is met a few times only: turned and relit ones would teach less than they cost
+SHIFTED = {
+    "rotate": 0.0,
+    "scale": 0.0,
+    "shear": 0.0,
+    "translate": 0.0,
+    "brightness": 0.0,
+    "contrast": 0.0,
+    "shift": 0.125,
+}
 SIDES = {32: 4, 64: 8, 128: 16}  # side of the input and of its patches: 64 patches each
 
 
@@ -58,8 +68,10 @@ def choose(facts: Facts) -> Chosen:
         f"Recipe scratch-small: the pictures are about {facts.side} pixels wide, so a small model looks at them at "
         f"{side}; --model names another."
     )
+    if facts.images >= MANY:
+        options["augment"] = dict(SHIFTED)
     if may_be_mirrored(facts.classes):
-        options["augment"] = {"flip": 0.5}
+        options.setdefault("augment", {})["flip"] = 0.5
         reason += " They are mirrored at random; --flip 0 where a mirrored one is another class."
     return Chosen("scratch-small", options, reason, LIGHTER)
 
