@@ -115,6 +115,15 @@ def test_a_model_of_one_size_does_not_grow_as_the_recipe_says():
     assert without_growing(growing, {}, describe(growing.model, growing.data, 3)) == (growing, [])
 
 
+def test_pictures_that_grow_are_not_compiled_for_each_size_on_a_cpu(tmp_path: Path):
+    source = draw_folder(tmp_path / "data", {"a": 20, "b": 20}, size=30)
+    train = {"epochs": 100_000, "device": "cpu"}
+    plan = resolve({"data": {"source": str(source)}, "train": train}, Workspace(tmp_path / "ws"))
+    assert plan.config.schedule.start_size == 0.5
+    assert plan.config.train.compile == "off"
+    assert any(reason.startswith("compile off: it wins little") for reason in plan.choices.reasons)
+
+
 @pytest.mark.parametrize(
     ("classes", "is_mirrored"),
     [

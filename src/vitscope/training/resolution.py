@@ -56,6 +56,11 @@ class Resolution:
         return torch.nn.functional.interpolate(views, (side, side), mode="bilinear", antialias=True)
 
 
+def sizes_of(start: float) -> int:
+    """How many sizes the pictures of a run have, one after another, that begin at this share of the whole's side."""
+    return SIZES if start < 1 else 1
+
+
 def patch_side(module: torch.nn.Module) -> int | None:
     """Pixels of a patch's side where the model can take pictures of several sizes; None where it cannot."""
     patch: Any = getattr(getattr(module, "patch_embed", None), "patch_size", None)

@@ -15,7 +15,7 @@ from vitscope.data.pictures import Decoded
 from vitscope.machine import Choices, Machine, choose
 from vitscope.models.architecture import Architecture
 from vitscope.storage.workspace import Workspace
-from vitscope.training.resolution import SIZES
+from vitscope.training.resolution import sizes_of
 from vitscope.workflows.measure import Subject, settle, view_s
 from vitscope.workflows.picture_cache import decide
 
@@ -42,7 +42,7 @@ def chosen_for(
     training, batch = manifest.of_split("train"), c.train.batch_size
     total_steps = len(training) // batch * c.train.epochs
     subject = Subject(c, a, len(manifest.classes), total_steps, batch, math.ceil(batch / c.train.accumulation))
-    choices = choose(c.train, machine, total_steps, SIZES if c.schedule.start_size < 1 else 1)
+    choices = choose(c.train, machine, total_steps, sizes_of(c.schedule.start_size))
     choices, image_s, told = settle(subject, machine, choices, workspace, may_measure)
     is_cached = c.data.cache == "on"
     if is_new:

@@ -29,7 +29,7 @@ from vitscope.storage.artifacts import write_json
 from vitscope.storage.workspace import Workspace
 from vitscope.text import seconds_of
 from vitscope.training.mixing import soft_cross_entropy_sum
-from vitscope.training.resolution import SIZES
+from vitscope.training.resolution import sizes_of
 from vitscope.workflows.forward import compiled, set_attention
 from vitscope.workflows.initial import learning_module, training_arguments
 
@@ -110,7 +110,7 @@ def settle(subject: Subject, machine: Machine, choices: Choices, workspace: Work
     run_s = image_s * subject.batch * subject.total_steps
     if c.train.time_budget is not None:
         run_s = seconds_of(c.train.time_budget)
-    wanted = measured.affordable(wanted, run_s, SIZES if c.schedule.start_size < 1 else 1)
+    wanted = measured.affordable(wanted, run_s, sizes_of(c.schedule.start_size))
     if not wanted:
         return Outcome(choices, image_s)
     name = "compiled" if any(candidate.compile for candidate in wanted) else "uncompiled"
