@@ -35,14 +35,22 @@ class Metric(NamedTuple):
     value: float
 
 
+class Stage(NamedTuple):
+    """From the step `since` on a step takes about `cost` times as long as a whole one."""
+
+    since: int
+    cost: float
+
+
 @dataclass(frozen=True)
 class RunStarted:
-    """An attempt begins at `start_step` of `total_steps` optimizer steps."""
+    """An attempt begins at `start_step` of `total_steps` optimizer steps, which may become dearer in stages."""
 
     start_step: int
     total_steps: int
     epochs: int
     steps_per_epoch: int
+    stages: tuple[Stage, ...] = (Stage(0, 1.0),)
 
 
 @dataclass(frozen=True)

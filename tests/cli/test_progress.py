@@ -10,7 +10,7 @@ from rich.console import Console
 
 from vitscope.cli import progress
 from vitscope.cli.progress import TrainingProgress, clock
-from vitscope.events import Alert, EpochDone, Metric, RunEnded, RunStarted, StepRecord, StepsDone
+from vitscope.events import Alert, EpochDone, Metric, Replanned, RunEnded, RunStarted, Stage, StepRecord, StepsDone
 
 SCORES = (Metric("train", "epoch_loss", 1.5), Metric("val", "top1", 0.875), Metric("test", "top1", 0.9))
 
@@ -36,6 +36,22 @@ def test_the_live_line_shows_what_matters_at_every_width(monkeypatch: pytest.Mon
         assert part in text, part
     assert ("step 150/40000" in text) == (width == 120)
     assert shown.seconds > 0
+
+
+def test_time_left_counts_dearer_steps_and_ends_with_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(progress, "say", lambda text: None)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    with TrainingProgress(quiet=True) as shown:
+        shown(RunStarted(0, 200, 2, 100, (Stage(0, 0.25), Stage(100, 1.0))))
+        assert shown._remaining(0) == "?"
+        now += 25
+        assert shown._remaining(50) == "3:45"  # 50 more steps of 0.5 s, then 100 of four times that
+        shown(Replanned(50, 120, 2, 25.0, 85.0))
+        now += 20
+        assert shown._remaining(60) == "0:40"
+        now += 60
+        assert shown._remaining(60) == "0:00"
 
 
 def test_waiting_for_data_is_shown_where_it_is_notable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,6 +191,23 @@ def test_early_stopping_counts_epochs_without_a_better_validation(pictures: Path
     assert len(epochs) == best + 1 + 2 < 30
 
 
+def test_pictures_that_grow_are_whole_before_training_stops_early(pictures: Path, tiny: dict, tmp_path: Path):
+    epochs: list[EpochDone] = []
+    told: list[str] = []
+
+    def watch(event: Event) -> None:
+        if isinstance(event, EpochDone):
+            epochs.append(event)
+        if isinstance(event, Notice):
+            told.append(event.text)
+
+    stopping = {"train": {"epochs": 12, "early_stop_epochs": 1}, "optim": {"lr": 1e-12}}
+    growing = {"schedule": {"start_size": 0.5}}
+    vitscope.train(pictures, workspace=tmp_path, observers=[watch], **merge(merge(tiny, stopping), growing))
+    assert len(epochs) == 9 + 1  # whole from three quarters of the run on, and one whole epoch is seen
+    assert any("Training pictures grow" in text for text in told)
+
+
 def test_alerts_are_recorded_logged_and_change_nothing(
     pictures: Path, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

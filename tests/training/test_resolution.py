@@ -19,6 +19,15 @@ def test_it_grows_in_two_leaps_of_whole_patches_and_is_whole_for_the_last_quarte
     assert Resolution(64, 8).sides == [64]
 
 
+def test_the_stages_told_are_the_sides_met():
+    for growing in (Resolution(64, 8, 0.5), Resolution(28, 14, 0.5), Resolution(64, 8)):
+        for total in (1, 7, 100):
+            stages = growing.stages(total)
+            for step in range(total):
+                cost = [cost for since, cost in stages if since <= step][-1]
+                assert cost == (growing.at(step / total) / growing.side) ** 2, (growing, total, step)
+
+
 def test_without_growth_pictures_are_left_alone():
     views = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     assert Resolution(32, 8).fit(views, 0.0) is views

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from vitscope.cli.console import console, say, warn
-from vitscope.events import Alert, EpochDone, Event, Notice, Replanned, RunEnded, RunStarted, StepsDone
+from vitscope.events import Alert, EpochDone, Event, Notice, Replanned, RunEnded, RunStarted, Stage, StepsDone
 from vitscope.text import shown
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ class TrainingProgress:
         self._live: Live | None = None
         self._total = self._epochs = self._per_epoch = self._first = 0
         self._began = 0.0
+        self._stages: tuple[Stage, ...] = ()
+        self._ends: float | None = None  # when a time budget does, on `time.monotonic`
         self._accuracy = ""
         self._data_wait = 0.0
         self.seconds = 0.0  # from the first step to the last
@@ -49,6 +53,7 @@ class TrainingProgress:
                 self._start(event)
             case Replanned(total_steps=total, epochs=epochs):
                 self._total, self._epochs = total, epochs
+                self._ends = time.monotonic() + event.budget_s - event.used_s
             case StepsDone(records=records) if self._live is not None:
                 for record in records:
                     self._data_wait = MEMORY * self._data_wait + (1 - MEMORY) * record.data_wait
@@ -65,7 +70,7 @@ class TrainingProgress:
 
     def _start(self, event: RunStarted) -> None:
         self._total, self._epochs, self._per_epoch = event.total_steps, event.epochs, event.steps_per_epoch
-        self._first, self._began = event.start_step, time.monotonic()
+        self._first, self._began, self._stages = event.start_step, time.monotonic(), event.stages
         if console().is_terminal and not self.quiet:
             from rich.live import Live
 
@@ -89,8 +94,11 @@ class TrainingProgress:
         )
 
     def _remaining(self, step: int) -> str:
-        done = step - self._first
-        return clock((time.monotonic() - self._began) / done * (self._total - step)) if done else "?"
+        if self._ends is not None:
+            return clock(max(0.0, self._ends - time.monotonic()))
+        done = cost_between(self._stages, self._first, step)
+        left = cost_between(self._stages, step, self._total)
+        return clock((time.monotonic() - self._began) / done * left) if done else "?"
 
     def _epoch(self, event: EpochDone) -> None:
         found = {(m.split, m.name): m.value for m in event.metrics}
@@ -103,6 +111,14 @@ class TrainingProgress:
             where = f"epoch {event.epoch}/{self._epochs}  step {event.step}"
             text = f"{where}  loss {loss:.4f}{self._accuracy}{best}  {left} left"
             say(text)
+
+
+def cost_between(stages: Sequence[Stage], first: int, last: int) -> float:
+    """What the steps after `first` up to `last` cost, in whole steps."""
+    ends = [*(stage.since for stage in stages[1:]), math.inf]
+    return sum(
+        max(0.0, min(end, last) - max(since, first)) * cost for (since, cost), end in zip(stages, ends, strict=True)
+    )
 
 
 def clock(seconds: float) -> str:

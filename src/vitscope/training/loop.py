@@ -81,7 +81,8 @@ def fit(t: Training) -> Outcome:
     p, per_epoch = t.trained.progress, t.loader.steps_per_epoch
     meter = StepMeter(t.accelerator.device)
     cadence = Cadence(t.config.checkpoint, t.horizon.total_steps)
-    t.emit(RunStarted(p.step, t.horizon.total_steps, math.ceil(t.horizon.total_steps / per_epoch), per_epoch))
+    total = t.horizon.total_steps
+    t.emit(RunStarted(p.step, total, math.ceil(total / per_epoch), per_epoch, t.resolution.stages(total)))
 
     while not t.horizon.is_finished and not stops_early(t):
         epoch = t.loader.epoch(p.epoch, start=p.step_in_epoch) if not t.horizon.is_reached else iter(())
@@ -269,9 +270,14 @@ def is_evaluated(t: Training) -> bool:
 
 
 def stops_early(t: Training) -> bool:
-    """True when the validation has not become better for as many epochs as the option says."""
-    patience = t.config.train.early_stop_epochs
-    return patience > 0 and t.trained.progress.epochs_since_best >= patience
+    """True when the validation has not become better for as many epochs as the option says.
+
+    Never before an epoch of whole pictures, which alone the validation sees: smaller ones teach little of them.
+    """
+    p, patience = t.trained.progress, t.config.train.early_stop_epochs
+    epoch_ago = t.horizon.share(max(0, p.step - t.loader.steps_per_epoch))
+    is_whole = t.resolution.at(epoch_ago) == t.resolution.side
+    return patience > 0 and is_whole and p.epochs_since_best >= patience
 
 
 def save(t: Training, cadence: Cadence) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from vitscope.events import Stage
+
 WHOLE_FROM = 0.75  # share of the run from which the pictures have their full size
 SIZES = 3  # on the way, the first and the last counted
 
@@ -47,6 +49,13 @@ class Resolution:
         """Pixels of the training pictures as a share of the whole's, on average over the run."""
         early = [(self._after(leaps) / self.side) ** 2 for leaps in range(SIZES - 1)]
         return 1 - WHOLE_FROM + WHOLE_FROM * sum(early) / len(early)
+
+    def stages(self, total_steps: int) -> tuple[Stage, ...]:
+        """From which step on a step of a run of so many costs how much: about as its pictures have pixels."""
+        return tuple(
+            Stage(math.ceil(WHOLE_FROM * leaps / (SIZES - 1) * total_steps), (self._after(leaps) / self.side) ** 2)
+            for leaps in range(SIZES)
+        )
 
     def fit(self, views: torch.Tensor, share: float) -> torch.Tensor:
         """(B, 3, side, side) → (B, 3, s, s), antialiased; unchanged when that is the full size."""

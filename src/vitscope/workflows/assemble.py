@@ -31,7 +31,7 @@ from vitscope.training.loop import Training
 from vitscope.training.mixing import Mixing
 from vitscope.training.optim import create_optimizer, evaluation_copy, freeze
 from vitscope.training.progress import Progress
-from vitscope.training.resolution import Resolution, patch_side
+from vitscope.training.resolution import WHOLE_FROM, Resolution, patch_side
 from vitscope.workflows.forward import compiled, set_attention
 from vitscope.workflows.initial import initial_module
 from vitscope.workflows.picture_cache import pictures_of
@@ -102,6 +102,8 @@ def assemble(
         loader = TrainingLoader(views, c.train.batch_size, c.data.workers or 0, c.augment.repeats, c.data.sampling)
     augment = BatchAugment(c.augment, c.seed)
     resolution = Resolution(a.preprocess.size, patch_side(module) or 1, c.schedule.start_size)
+    if len(resolution.sides) > 1 and snapshot is None:
+        emit(Notice(growing_told(resolution), "info", 0))
     horizon = Horizon(trained.progress, planned_steps(plan))
     budget = None
     if c.train.time_budget is not None:
@@ -138,6 +140,16 @@ def assemble(
 def planned_steps(plan: Plan) -> int:
     """Steps to the end by the epochs; with a time budget a first guess, until some steps were timed."""
     return plan.total_steps if plan.config.train.time_budget is None else max(plan.total_steps, UNTIMED_STEPS)
+
+
+def growing_told(resolution: Resolution) -> str:
+    """What a person who watches the accuracy should know of pictures that grow."""
+    *early, whole = resolution.sides
+    return (
+        f"Training pictures grow: {', '.join(map(str, early))}, and for the last {1 - WHOLE_FROM:.0%} of the run "
+        f"{whole} pixels. Validation and test see {whole} all along, so their accuracy may rise late. "
+        "--set schedule.start_size=1 trains at one size."
+    )
 
 
 class Featured(NamedTuple):
