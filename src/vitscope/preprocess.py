@@ -14,6 +14,7 @@ import math
 import os
 import warnings
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -183,8 +184,8 @@ class PixelPipeline(torch.nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         p = self.preprocess
         count, height, width = images.shape[0], images.shape[1], images.shape[2]
-        rows = resize_matrix(height, width, p)
-        columns = resize_matrix(width, height, p)
+        matrix = resize_matrix if torch.compiler.is_exporting() else known_matrix
+        rows, columns = matrix(height, width, p), matrix(width, height, p)
         lines = images.reshape(count, height, width * 3)
         # A graph of unknown size has no loop over bands; a small picture is not worth one.
         if torch.compiler.is_exporting() or height * width <= SMALL_PIXELS:
@@ -223,6 +224,13 @@ def resize_matrix(length: int, other: int, p: Preprocess) -> torch.Tensor:
     distance = (pixel[None, :] - centre[:, None]) / scale.clamp(min=1.0)
     weight = _FILTERS[p.interpolation](distance.abs())
     return weight / weight.sum(dim=1, keepdim=True)
+
+
+@lru_cache(maxsize=16)
+def known_matrix(length: int, other: int, p: Preprocess) -> torch.Tensor:
+    """`resize_matrix`, kept: the pictures of many a data set are all of one size."""
+    with torch.inference_mode(False), torch.no_grad():
+        return resize_matrix(length, other, p)
 
 
 def _triangle(x: torch.Tensor) -> torch.Tensor:

@@ -1,126 +1,48 @@
-"""The kept index of a large folder: when it is taken, when the folder is looked at again."""
+"""Evaluation inputs that stay in memory are those that were loaded, and do not fill shared memory."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-from vitscope.data.sources import kept
-from vitscope.data.sources.folder import FolderSource
-from vitscope.data.sources.kept import Indexed, index
-
-Make = Callable[..., Path]
-Change = Callable[[Path], object]
-LONG_AGO_NS = 10**18
-
-
-@pytest.fixture(autouse=True)
-def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "LARGE", 40)
+from vitscope.config import DataConfig
+from vitscope.data.kept import KeptBatches, kept_where_small
+from vitscope.data.loader import evaluation_loader
+from vitscope.data.manifest import Manifest
+from vitscope.preprocess import Preprocess
+from vitscope.storage.workspace import Workspace
+from vitscope.workflows.data import prepare
 
 
 @pytest.fixture
-def pictures(pictures: Path) -> Path:
-    """Forty pictures whose folders were last changed long ago; one name is told of."""
-    (pictures / "pear" / "notes.txt").write_text("no image")
-    settle(pictures)
-    return pictures
+def manifest(pictures: Path, tmp_path: Path) -> Manifest:
+    return prepare(DataConfig(source=str(pictures)), Workspace(tmp_path / "ws")).manifest
 
 
-def settle(root: Path) -> None:
-    for folder in (root, *(p for p in root.rglob("*") if p.is_dir())):
-        os.utime(folder, ns=(LONG_AGO_NS, LONG_AGO_NS))
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_is_kept_is_what_was_loaded_and_nothing_is_read_again(manifest: Manifest, pictures: Path, workers: int):
+    loader = evaluation_loader(manifest, Preprocess(16), 5, workers)
+    loaded, kept = list(loader), KeptBatches(loader)
+    half = iter(kept)
+    next(half)
+    assert not kept._kept  # an evaluation that is interrupted leaves nothing half
+    first, second = list(kept), list(kept)
+    for files in pictures.rglob("*.png"):
+        files.unlink()
+    for batches in (first, second, list(kept)):
+        assert len(batches) == len(loaded) > 1
+        for ours, theirs in zip(batches, loaded, strict=True):
+            assert torch.equal(ours.images, theirs.images)
+            assert torch.equal(ours.labels, theirs.labels)
+            assert ours.samples == theirs.samples
+    assert not any(batch.images.is_shared() for batch in second)
 
 
-def looked_at(root: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Indexed, int]:
-    """What `index` gives, and how many folders it looked through for that."""
-    seen: list[object] = []
-    monkeypatch.setattr(os, "scandir", lambda path, scandir=os.scandir: (seen.append(path), scandir(path))[1])
-    found = index(FolderSource.at(root), place)
-    monkeypatch.undo()
-    return found, len(seen)
-
-
-def test_the_second_look_reads_no_folder_and_says_the_same(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = index(FolderSource.at(pictures), tmp_path / "place")
-    second, looks = looked_at(pictures, tmp_path / "place", monkeypatch)
-    assert looks == 0 and len(second.manifest) == 40
-    assert second.manifest.table.equals(first.manifest.table) and second.manifest.classes == first.manifest.classes
-    assert second.manifest.source == "pictures" and second.manifest.fingerprint == first.manifest.fingerprint
-    assert second.notices == first.notices and "1 file left out" in first.notices[0]
-    assert first.manifest.kept == () and second.manifest.kept == tuple((tmp_path / "place").iterdir())
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda root: shutil.copy(root / "pear/000.png", root / "pear/new.png"),
-        lambda root: (root / "plum/001.png").unlink(),
-        lambda root: (root / "plum/001.png").rename(root / "plum/renamed.png"),
-        lambda root: shutil.copytree(root / "pear", root / "quince"),
-        lambda root: shutil.rmtree(root / "plum"),
-        lambda root: (root / "pear/deeper").mkdir(),
-    ],
-    ids=["added", "removed", "renamed", "new class", "removed class", "deeper folder"],
-)
-def test_what_is_added_removed_or_renamed_is_seen(change: Change, pictures: Path, tmp_path: Path) -> None:
-    index(FolderSource.at(pictures), tmp_path / "place")
-    change(pictures)
-    found = index(FolderSource.at(pictures), tmp_path / "place")
-    fresh = index(FolderSource.at(pictures), None)
-    assert found.manifest.table.equals(fresh.manifest.table) and found.manifest.kept == ()
-    assert found.manifest.classes == fresh.manifest.classes
-
-
-def test_another_folder_in_the_same_place_is_seen(pictures: Path, make_pictures: Make, tmp_path: Path) -> None:
-    index(FolderSource.at(pictures), tmp_path / "place")
-    other = make_pictures({"apple": 20, "pear": 20, "plum": 10}, name="other")
-    settle(other)
-    shutil.rmtree(pictures)
-    other.rename(pictures)
-    settle(pictures)
-    assert len(index(FolderSource.at(pictures), tmp_path / "place").manifest) == 50
-
-
-def test_no_index_is_kept_where_the_folders_may_not_tell(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def keeps() -> bool:
-        shutil.rmtree(tmp_path / "place", ignore_errors=True)
-        index(FolderSource.at(pictures), tmp_path / "place")
-        return (tmp_path / "place").exists()
-
-    assert keeps()
-    os.utime(pictures / "pear", ns=(time.time_ns(), time.time_ns()))  # it could change again within its clock's tick
-    assert not keeps()
-    settle(pictures)
-    (pictures / "pear/link.png").symlink_to(tmp_path / "missing.png")  # may come to life, and no folder changes
-    settle(pictures)
-    assert not keeps()
-    (pictures / "pear/link.png").unlink()
-    settle(pictures)
-    assert keeps()
-    monkeypatch.setattr(kept, "LARGE", 41)
-    assert not keeps()
-
-
-def test_a_damaged_index_is_made_anew(pictures: Path, tmp_path: Path) -> None:
-    index(FolderSource.at(pictures), tmp_path / "place")
-    (file,) = (tmp_path / "place").iterdir()
-    content = file.read_bytes()
-    for bad in (b"", content[: len(content) // 2], b"text"):
-        file.write_bytes(bad)
-        assert len(index(FolderSource.at(pictures), tmp_path / "place").manifest) == 40
-        assert file.read_bytes()[:4] == b"PAR1"
-
-
-def test_a_place_that_cannot_be_written_is_no_fault(pictures: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    assert len(index(FolderSource.at(pictures), tmp_path / "file" / "place").manifest) == 40
+def test_only_what_takes_little_of_the_memory_is_kept():
+    loader: list = []
+    needed = 4 * 3 * 224 * 224 * 1000
+    assert kept_where_small(loader, 1000, 224, 20 * needed - 1) is loader
+    assert isinstance(kept_where_small(loader, 1000, 224, 20 * needed), KeptBatches)
+    assert kept_where_small(loader, 1000, 224, 0) is loader

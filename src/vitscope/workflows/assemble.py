@@ -14,6 +14,7 @@ from accelerate.state import AcceleratorState
 
 from vitscope.data.augment import Augment
 from vitscope.data.batches import BatchAugment
+from vitscope.data.kept import kept_where_small
 from vitscope.data.loader import Batch, TrainingLoader, TrainingViews, evaluation_loader, still_loader
 from vitscope.events import Notice, Observer
 from vitscope.machine import keep_freed_memory
@@ -83,7 +84,12 @@ def assemble(
     pictures = pictures_of(c, plan.manifest, training_samples, a.preprocess.size, workspace)
     views = TrainingViews(training_samples, augmented, c.seed, pictures)
     evaluation = {
-        split: evaluation_loader(samples, a.preprocess, c.train.eval_batch_size, c.data.workers or 0)
+        split: kept_where_small(
+            evaluation_loader(samples, a.preprocess, c.train.eval_batch_size, c.data.workers or 0),
+            len(samples),
+            a.preprocess.size,
+            plan.machine.memory_bytes if c.train.memory is None else 0,
+        )
         for split in ("val", "test")
         if len(samples := plan.manifest.of_split(split))
     }
