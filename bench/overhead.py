@@ -12,7 +12,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import sides
@@ -46,10 +45,10 @@ def main() -> None:
         )  # fmt: skip
         if pictures(data)["train"] < work.steps * 8:
             raise SystemExit(f"{source}: too few pictures for {work.steps} steps of an epoch.")
-        sides.run(sides.OURS, work)  # the same pictures as in every round: it fills the cache
+        work = sides.settled(work)
         heard: list[int] = []
         chosen: dict[str, Callable[[], float]] = {
-            "bare step": lambda: sides.images_per_s(sides.BARE, replace(work, options=())),
+            "bare step": lambda: sides.images_per_s(sides.BARE, work),
             "nobody looks": lambda: sides.images_per_s(sides.OURS, work),
             "a page listens": lambda: watched(work, workspace, heard, has_browser=False),
         }

@@ -39,7 +39,7 @@ def main() -> None:
         work = Work(
             task="throughput", settings="best", data=data, batch_size=8 if given.quick else 32, workers=2,
             steps=given.steps, warmup=max(1, given.steps // 4), precision=precision, is_compiled=is_compiled,
-            policy="randaugment", budget_s=given.budget_s,
+            policy="randaugment", budget_s=given.budget_s, workspace=str(Path(place) / "workspace"),
         )  # fmt: skip
         models = {"vit_tiny_patch16_224": work}
         if machine.gpus and not given.quick:
@@ -50,9 +50,10 @@ def main() -> None:
 
 
 def measure(name: str, work: Work, rounds: int, machine: Machine, source: str, *, is_quick: bool) -> None:
+    settled = sides.settled(work)
     chosen = {
-        "ViTScope": lambda: sides.images_per_s(sides.OURS, work),
-        "bare step": lambda: sides.images_per_s(sides.BARE, work),
+        "ViTScope": lambda: sides.images_per_s(sides.OURS, settled),
+        "bare step": lambda: sides.images_per_s(sides.BARE, settled),
     }
     for peer, script in sides.PEERS.items():
         chosen[f"{peer}, best"] = lambda script=script: sides.images_per_s(script, work)

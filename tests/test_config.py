@@ -46,6 +46,19 @@ def test_precedence_default_recipe_file_flag_set(tmp_path: Path):
     assert with_recipe(request(None, file, ("train.epochs=13",), {"epochs": 12})).train.epochs == 13
 
 
+def test_the_description_of_a_run_with_a_time_budget_repeats_it(tmp_path: Path):
+    """It says epochs too; those that are asked for beside a budget are still refused."""
+    from vitscope.workflows.train import request
+
+    file = tmp_path / "config.yaml"
+    file.write_text(config.build({"train": {"time_budget": "10m", "epochs": 30}}).to_yaml())
+    assert "epochs" not in request(None, file, (), {})["train"]
+    assert request(None, file, (), {})["train"]["time_budget"] == "10m"
+    assert request(None, file, (), {"epochs": 5})["train"]["epochs"] == 5
+    file.write_text(config.build({"train": {"epochs": 30}}).to_yaml())
+    assert request(None, file, (), {})["train"]["epochs"] == 30
+
+
 def test_what_is_written_is_read_back_the_same(tmp_path: Path):
     c = config.build(
         config.parse_assignments(

@@ -1,4 +1,4 @@
-"""The bare step: forward, backward and AdamW on one batch that lies on the device, with what ViTScope would choose.
+"""The bare step: forward, backward and AdamW on one batch on the device, as ViTScope computes (`sides.settled`).
 
 No data, no schedule, no recording, no augmentation: the speed that a trainer could have at most. Prints FLOPs too.
 """

@@ -157,8 +157,9 @@ class Preprocess:
 
     def normalize(self, pixels: torch.Tensor) -> torch.Tensor:
         """(…, 3, S, S) values in 0–255 to the model's range, in torch's default dtype."""
-        mean = torch.tensor(self.mean, device=pixels.device).view(3, 1, 1)
-        std = torch.tensor(self.std, device=pixels.device).view(3, 1, 1)
+        mean, std = (  # waits for no device
+            torch.tensor(values).view(3, 1, 1).to(pixels.device, non_blocking=True) for values in (self.mean, self.std)
+        )
         return (pixels / 255.0 - mean) / std
 
     def to_dict(self) -> dict[str, Any]:

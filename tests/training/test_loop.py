@@ -18,11 +18,12 @@ import vitscope
 from vitscope.config import build, merge
 from vitscope.data.loader import Batch, TrainingViews
 from vitscope.errors import Interrupted, WorkFailed
-from vitscope.events import Alert, EpochDone, Event, Notice, StepsDone
+from vitscope.events import Alert, EpochDone, Event, Notice, Replanned, RunStarted, StepsDone
 from vitscope.metrics import query
 from vitscope.models.architecture import describe
 from vitscope.storage.workspace import Workspace
 from vitscope.training import loop
+from vitscope.training.budget import CLOSING_S, TimeBudget
 from vitscope.training.checkpoint import Checkpoints
 from vitscope.training.horizon import Horizon
 from vitscope.training.loop import Training, replan, train_step
@@ -191,6 +192,21 @@ def test_early_stopping_counts_epochs_without_a_better_validation(pictures: Path
     assert len(epochs) == best + 1 + 2 < 30
 
 
+def test_early_stopping_counts_epochs_that_are_not_evaluated_and_evaluates_the_last(
+    pictures: Path, tiny: dict, tmp_path: Path
+):
+    epochs: list[EpochDone] = []
+    vitscope.train(
+        pictures,
+        workspace=tmp_path,
+        observers=[lambda e: epochs.append(e) if isinstance(e, EpochDone) else None],
+        **merge(tiny, {"train": {"epochs": 30, "early_stop_epochs": 5, "evaluate_every": 4}, "optim": {"lr": 1e-12}}),
+    )
+    is_evaluated = [any(m.split == "val" for m in e.metrics) for e in epochs]
+    assert [e.is_best for e in epochs] == [True, *[False] * 5]
+    assert is_evaluated == [True, False, False, True, False, True]
+
+
 def test_pictures_that_grow_are_whole_before_training_stops_early(pictures: Path, tiny: dict, tmp_path: Path):
     epochs: list[EpochDone] = []
     told: list[str] = []
@@ -206,6 +222,48 @@ def test_pictures_that_grow_are_whole_before_training_stops_early(pictures: Path
     vitscope.train(pictures, workspace=tmp_path, observers=[watch], **merge(merge(tiny, stopping), growing))
     assert len(epochs) == 9 + 1  # whole from three quarters of the run on, and one whole epoch is seen
     assert any("Training pictures grow" in text for text in told)
+
+
+def test_a_time_budget_holds_over_an_interruption(
+    pictures: Path, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Loop, budget and checkpoints together, on a clock that each look moves by 50 ms; the pictures grow too."""
+    budget_s, now = 20, [0.0]
+
+    def look() -> float:
+        now[0] += 0.05
+        return now[0]
+
+    def turned(**parts: Any) -> TimeBudget:
+        now[0] = parts["since"]
+        return TimeBudget(**parts, clock=look)
+
+    monkeypatch.setattr("vitscope.workflows.assemble.TimeBudget", turned)
+    seen: list[Event] = []
+
+    def told(kind: type[Event]) -> list[Any]:
+        return [event for event in seen if isinstance(event, kind)]
+
+    def stop(event: Event) -> None:
+        seen.append(event)
+        if isinstance(event, EpochDone) and event.epoch == 20:
+            signal.raise_signal(signal.SIGINT)
+
+    options = merge(tiny, {"schedule": {"start_size": 0.5}, "train": {"time_budget": f"{budget_s}s"}})
+    del options["train"]["epochs"]
+    with pytest.raises(Interrupted):
+        vitscope.train(pictures, workspace=tmp_path, observers=[stop], **options)
+    before, stopped_at = told(Replanned)[-1], told(EpochDone)[-1].step
+    seen.clear()
+    run = vitscope.resume("latest", workspace=tmp_path, observers=[seen.append])
+    (begun,), plans, last = told(RunStarted), told(Replanned), told(EpochDone)[-1]
+    assert stopped_at <= begun.start_step <= stopped_at + 1
+    assert begun.total_steps == before.total_steps  # the very plan, until the next
+    used = [before.used_s, *(plan.used_s for plan in plans)]
+    assert used == sorted(used)
+    assert 0.9 * (budget_s - CLOSING_S) < used[-1] <= budget_s - CLOSING_S + 0.1
+    assert (run.status, last.step) == ("finished", plans[-1].total_steps)
+    assert ("val", "top1") in {(m.split, m.name) for m in last.metrics}
 
 
 def test_alerts_are_recorded_logged_and_change_nothing(

@@ -135,6 +135,10 @@ def test_pictures_that_grow_are_not_compiled_for_each_size_on_a_cpu(tmp_path: Pa
         (("turn_left", "turn_right"), False),
         (("a", "b"), False),
         (("digit_0", "digit_1"), False),
+        (("digit0", "digit1"), False),
+        (("speed30", "speed50"), False),
+        (("letter_b", "letter_d"), False),
+        (("upper b", "upper d"), False),
         (("左转", "右转"), False),
         (("猫猫", "狗狗"), True),
         ((), False),
@@ -145,6 +149,13 @@ def test_auto_mirrors_pictures_of_things_alone(classes: tuple[str, ...], is_mirr
     c = config.build(RECIPES[chosen.recipe].OPTIONS, chosen.options)
     assert (c.augment.flip > 0) == is_mirrored
     assert ("mirrored at random" in chosen.reason) == is_mirrored
+
+
+def test_auto_trains_few_pictures_of_given_weights_as_such():
+    few, many = (auto.choose(auto.Facts(images, 200, True, True, tuple("abcde"))) for images in (100, 101))
+    assert (few.recipe, many.recipe) == ("few-shot", "finetune")
+    assert "20 pictures of a class are few" in few.reason
+    assert auto.choose(auto.Facts(0, 0, True, True)).recipe == "finetune"  # nothing is known of the pictures yet
 
 
 def test_auto_knows_the_names_of_the_classes(tmp_path: Path):

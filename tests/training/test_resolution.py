@@ -39,6 +39,10 @@ def test_smaller_views_are_antialiased_as_pillow_does():
     expected = Image.fromarray(picture[0].permute(1, 2, 0).numpy()).resize((32, 32), Image.Resampling.BILINEAR)
     wanted = torch.from_numpy(__import__("numpy").array(expected)).permute(2, 0, 1)
     assert (small[0].int() - wanted.int()).abs().max() <= 1
+    floats = Resolution(64, 8, 0.5).fit(picture.float(), 0.0)  # as where there is no kernel for bytes
+    assert floats.dtype == torch.float32
+    assert (floats[0] - wanted).abs().max() <= 1
+    assert torch.equal(floats, floats.round())
 
 
 @pytest.mark.parametrize(

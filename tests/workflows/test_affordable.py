@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from safetensors.torch import save_file
 
-from vitscope.config import RunConfig, merge
+from vitscope.config import merge
 from vitscope.machine import Choices
-from vitscope.models.architecture import Architecture, describe
+from vitscope.models.architecture import describe
 from vitscope.models.weights import new_module
 from vitscope.storage.workspace import Workspace
 from vitscope.training.recipes import RECIPES
 from vitscope.workflows import affordable
-from vitscope.workflows.cost import forward_flops, forward_passes, passes_of_step
+from vitscope.workflows.cost import forward_flops, forward_passes, learns_on_features, passes_of_step
+from vitscope.workflows.measure import Subject
 from vitscope.workflows.resolve import Plan, resolve
 
 SMALL = {
@@ -96,7 +97,7 @@ def test_a_time_budget_holds_the_epochs_that_a_recipe_wants(
     photos: Path, decided: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch, seconds: int
 ):
     rate = 1e9  # FLOP/s of a made-up machine
-    monkeypatch.setattr(affordable, "image_s", lambda c, a, classes, choices: 3 * forward_flops(c, a, classes) / rate)
+    monkeypatch.setattr(affordable, "image_s", lambda s, _: 3 * forward_flops(s.config, s.architecture, 2) / rate)
     plan = decided(photos, {"train": {"time_budget": f"{seconds}s"}})
     images, chosen = len(plan.manifest.of_split("train")), plan.config.model.image_size
     assert chosen is not None
@@ -127,15 +128,32 @@ def test_head_only_runs_see_each_picture_once(photos: Path, decided: Callable[..
     plan = decided(photos)
     probe = plan.config.model_copy(
         update={
-            "model": plan.config.model.model_copy(update={"frozen": 1.0}),
+            "model": plan.config.model.model_copy(update={"frozen": 1.0, "drop_path": 0.0}),
             "augment": plan.config.augment.model_validate(RECIPES["linear-probe"].OPTIONS["augment"]),
         }
     )
-    assert forward_passes(probe, 100, 40) == 100
-    assert forward_passes(plan.config, 100, 40) == 12_000
+    assert learns_on_features(probe, plan.architecture, 2)
+    assert forward_passes(probe, 100, 40, on_features=True) == 100
+    for group, changes in (
+        ("model", {"frozen": 0.9}),
+        ("model", {"drop_path": 0.1}),
+        ("model", {"patch_drop": 0.1}),
+        ("augment", {"flip": 0.5}),
+        ("augment", {"erase": 0.5}),
+        ("augment", {"shift": 0.1}),
+        ("augment", {"repeats": 2}),
+        ("schedule", {"start_size": 0.5}),
+        ("train", {"tta": "flip"}),
+    ):
+        changed = probe.model_copy(update={group: getattr(probe, group).model_copy(update=changes)})
+        assert not learns_on_features(changed, plan.architecture, 2), changes
+    averaged = probe.model_copy(update={"model": probe.model.model_copy(update={"pool": "avg"})})
+    with_norm = describe(averaged.model, averaged.data, 2)  # between the patches' mean and the head
+    assert not learns_on_features(averaged, with_norm, 2)
+    assert forward_passes(plan.config, 100, 40, on_features=False) == 12_000
     growing = plan.config.model_copy(update={"schedule": plan.config.schedule.model_copy(update={"start_size": 0.5})})
     area = 0.375 * 0.5**2 + 0.375 * 0.75**2 + 0.25  # half the side, three quarters of it, the whole
-    assert forward_passes(growing, 100, 40) == pytest.approx(12_000 * area)
+    assert forward_passes(growing, 100, 40, on_features=False) == pytest.approx(12_000 * area)
 
 
 def test_a_light_model_where_the_heavy_one_is_too_much(
@@ -153,7 +171,7 @@ def test_a_light_model_where_the_heavy_one_is_too_much(
     plan, told = widths(float("inf"))
     assert (plan.architecture.kwargs["embed_dim"], told) == (192, [])
     images = len(plan.manifest.of_split("train")) * plan.config.train.epochs
-    images *= forward_passes(plan.config, 100, 1) / 300  # as they grow
+    images *= forward_passes(plan.config, 100, 1, on_features=False) / 300  # as they grow
     heavy = 3 * images * forward_flops(plan.config, plan.architecture, 2)
     plan, told = widths(0.9 * heavy)
     assert plan.architecture.kwargs["embed_dim"] == 128
@@ -170,11 +188,11 @@ def test_the_first_half_rests_where_a_budget_is_short_for_all_layers_at_the_larg
     """Only of given weights, only for a time budget, and only where nobody said which layers learn."""
     seconds, rate = 60, 1.0
 
-    def timed(c: RunConfig, a: Architecture, classes: int, choices: Choices) -> float:
-        return passes_of_step(c) * forward_flops(c, a, classes) / rate
+    def timed(s: Subject, choices: Choices) -> float:
+        return passes_of_step(s.config) * forward_flops(s.config, s.architecture, s.classes) / rate
 
     monkeypatch.setattr(affordable, "image_s", timed)
-    small = {"model": {"kwargs": {"depth": 2}}}
+    small: dict[str, Any] = {"recipe": "finetune", "model": {"kwargs": {"depth": 2}}}
     file = tmp_path / "weights.safetensors"
     save_file(new_module(decided(photos, small).architecture, 2).state_dict(), file)
     small["model"]["init"] = str(file)
@@ -191,7 +209,7 @@ def test_the_first_half_rests_where_a_budget_is_short_for_all_layers_at_the_larg
 
     def cost(size: int, share: float) -> float:
         c = affordable.with_model(whole.config, frozen=share)
-        return forward_passes(c, images, affordable.WANTED_EPOCHS[True]) * flops_at(whole, size)
+        return forward_passes(c, images, affordable.WANTED_EPOCHS[True], on_features=False) * flops_at(whole, size)
 
     half = affordable.FROZEN
     assert frozen(1.0) == (least, half, 1)
@@ -211,4 +229,4 @@ def test_what_rests_is_not_gone_through_backward(photos: Path, decided: Callable
     half = c.model_copy(update={"model": c.model.model_copy(update={"frozen": 0.5})})
     assert passes_of_step(c) == 3
     assert passes_of_step(half) == 2
-    assert forward_passes(half, 100, 4) == 800
+    assert forward_passes(half, 100, 4, on_features=False) == 800

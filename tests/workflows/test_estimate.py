@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 
+from vitscope.cli.dry_run import lines
 from vitscope.config import merge
+from vitscope.models.weights import new_module
 from vitscope.storage.workspace import Workspace
 from vitscope.training.budget import EVALUATION_SHARE
 from vitscope.workflows.estimate import estimate
+from vitscope.workflows.resolve import resolve
 
 
 @pytest.fixture
@@ -50,10 +54,29 @@ def test_what_is_frozen_or_dropped_keeps_less_for_the_backward_pass(pictures: Pa
     assert kept({"frozen": 0.7}) < 0.6 * kept({})
 
 
+def test_the_head_alone_sees_each_picture_once(
+    pictures: Path, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("vitscope.workflows.estimate.image_s", lambda subject, choices: 0.01)
+    asked = merge(tiny, {"data": {"source": str(pictures)}, "train": {"epochs": 50}})
+    a = resolve(asked, Workspace(tmp_path / "ws")).architecture
+    save_file(new_module(a, 3).state_dict(), tmp_path / "weights.safetensors")
+    asked = merge(asked, {"recipe": "linear-probe", "model": {"init": str(tmp_path / "weights.safetensors")}})
+    asked["augment"] = {}
+    found = estimate(asked, Workspace(tmp_path / "ws"))
+    assert found.total_s == pytest.approx((24 + 3 + 8) * 0.01)  # whole batches, validation, test
+    assert found.training_flops == 24 * found.forward_flops
+    del asked["train"]["epochs"]
+    asked["train"]["time_budget"] = "1m"
+    found = estimate(asked, Workspace(tmp_path / "ws"))
+    assert (found.epochs, found.total_s) == (None, 60)
+    assert any("as many steps of the head as fit" in line for line in lines(found, Workspace(tmp_path / "ws")))
+
+
 def test_more_epochs_of_growing_pictures_fit_into_a_budget(
     pictures: Path, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("vitscope.workflows.estimate.image_s", lambda c, a, classes, choices: 0.01)
+    monkeypatch.setattr("vitscope.workflows.estimate.image_s", lambda subject, choices: 0.01)
 
     def epochs(start: float) -> float:
         options = {"data": {"source": str(pictures)}, "schedule": {"start_size": start}}

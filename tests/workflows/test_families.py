@@ -12,6 +12,7 @@ from tests.families import EACH, SMALL
 from tests.workflows.test_resume import assert_equal, everything, resumed_elsewhere
 from vitscope.config import merge
 from vitscope.errors import RequestError
+from vitscope.workflows.footprint import Estimator
 from vitscope.workflows.models import families, show
 from vitscope.workflows.resolve import resolve
 
@@ -104,6 +105,16 @@ def test_batch_norm_is_told_before_any_work(pictures: Path, tiny: dict, tmp_path
         resolve(merge(request, {"train": {"accumulation": 8}}), place)
     plan = resolve(merge(request, {"train": {"accumulation": 2}}), place)
     assert any("not quite the same as the whole" in text for text in plan.notices)
+    enough = {"train": {"memory": "16GB"}}
+    whole = resolve(merge(request, enough), place)
+    assert not any("not quite the same" in text for text in whole.notices)
+    estimator = Estimator(whole.config, whole.architecture, 3)
+    tight = estimator.footprint(4, is_checkpointed=False).total
+    parted = resolve(merge(request, {"train": {"memory": f"{tight / 1e9:.6f}GB"}}), place)
+    assert parted.config.train.accumulation > 1
+    assert sum("not quite the same" in text for text in parted.notices) == 1
+    averaging = resolve(merge(request, {"optim": {"name": "schedulefree"}, "train": {"ema_decay": 0.0}}), place)
+    assert any("batch norm, whose statistics" in text for text in averaging.notices)
 
 
 def test_frozen_batch_norm_stays_as_it_is(pictures: Path, tiny: dict, tmp_path: Path):

@@ -32,8 +32,8 @@ def test_a_rate_with_its_chart(asked: dict[str, Any], tmp_path: Path):
     assert told == found.points
     assert 10 < len(found.points) <= 40
     assert found.points[0].lr == pytest.approx(1e-5)
-    if found.suggestion is not None:
-        assert 1e-5 <= found.suggestion.lr < found.points[-1].lr
+    assert found.suggestion is not None
+    assert 1e-5 <= found.suggestion.lr < found.points[-1].lr
     assert json.loads(json.dumps(found.to_dict()))["points"][0]["loss"] == found.points[0].loss
     assert Image.open(chart).size[0] > 500
     assert runs.list_runs(workspace.database) == []
@@ -48,18 +48,20 @@ def test_a_sweep_that_cannot_be(asked: dict[str, Any], tmp_path: Path, wrong: di
         find_lr(asked, Workspace(tmp_path / "ws"), **wrong)
 
 
-@pytest.mark.parametrize("limit", [1, 2, 5, 16, 37, 100])
-def test_doubling_and_bisection_end_at_the_limit(limit: int):
+@pytest.mark.parametrize("least", [1, 2])
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 16, 37, 100])
+def test_doubling_and_bisection_end_at_the_limit(limit: int, least: int):
     tried: list[int] = []
 
     def fits(images: int) -> bool:
         tried.append(images)
         return images <= limit
 
-    largest, too_many, why = search(fits, {64: "the estimate", 80: "the images"}, lambda: False)
-    assert largest == min(limit, 64)
-    assert max(tried) <= 64
+    largest, too_many, why = search(fits, {64: "the estimate", 80: "the images"}, lambda: False, least)
+    assert largest == (min(limit, 64) if limit >= least else 0)
+    assert least <= min(tried) <= max(tried) <= 64
     assert (too_many, why) == ((limit + 1, "") if limit < 64 else (None, "the estimate"))
+    assert search(fits, {1: "the memory"}, lambda: False, 2) == (0, None, "the memory")
     assert len(tried) <= 13
 
 

@@ -11,15 +11,18 @@ from typing import Any
 import pytest
 
 import vitscope
-from vitscope.config import merge, read_file
+from vitscope import config
+from vitscope.config import RunConfig, merge, read_file
 from vitscope.errors import Interrupted
 from vitscope.events import Event, Notice
-from vitscope.machine import measured, probe
+from vitscope.machine import choose, measured, probe
 from vitscope.machine.measured import TIME_UP, Candidate
+from vitscope.models.architecture import describe
 from vitscope.storage.workspace import Workspace
+from vitscope.training.recipes import RECIPES
 from vitscope.workflows import measure
 from vitscope.workflows.jobs import check
-from vitscope.workflows.measure import Steps
+from vitscope.workflows.measure import Steps, Subject, image_s, images_of_run
 from vitscope.workflows.resolve import Plan, resolve
 
 LONG = {"train": {"epochs": 200}}  # 600 steps of three a pass
@@ -62,7 +65,7 @@ def test_it_is_measured_once_and_told(asked: dict[str, Any], tmp_path: Path, tim
     assert first.choices.attention == first.config.train.attention == "unfused"
     assert first.measured == ("attention unfused: measured, 50 images/s against 25 fused",)
     count = len(timings)
-    assert count == 10  # two to judge the length by, then four of each
+    assert count == 13  # five to judge the length by, then four of each
     (file,) = (workspace.root / "cache" / "machine").iterdir()
     assert json.loads(file.read_text())["key"]["model"][1]["embed_dim"] == 32
     for may_measure in (True, False):
@@ -119,7 +122,59 @@ def test_a_model_that_takes_long_is_looked_at_once(
     monkeypatch.setattr(Steps, "__call__", slow)
     uncompiled = merge(asked, {"train": {"compile": "off"}})
     assert decided(uncompiled, Workspace(tmp_path / "ws")).choices.attention == "fused"
-    assert timed == [1]  # eight steps of even one image would cost more than is allowed
+    assert timed == [2]  # eight steps of even one image would cost more than is allowed
+
+
+@pytest.mark.parametrize(
+    ("one_s", "part", "expected"),
+    [
+        (0.1, 64, [2, 2, 8, 8, 8]),  # heavy enough that some tell of all
+        (0.001, 64, [2, 2, 8, 8, 8, 64, 64, 64]),  # light: a whole step is tried
+        (0.6, 64, [2, 2]),
+        (1.1, 64, [2]),
+        (0.001, 4, [2, 2, 4, 4, 4]),
+        (0.001, 1, [1, 1]),
+    ],
+)
+def test_a_run_is_judged_by_as_many_images_as_it_takes(
+    asked: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    one_s: float,
+    part: int,
+    expected: list[int],
+):
+    timed: list[int] = []
+
+    def launching(steps: Steps, candidate: Candidate, images: int) -> float:
+        timed.append(images)
+        return 0.01 + one_s * images
+
+    plan = decided(asked, Workspace(tmp_path / "ws"), may_measure=False)
+    monkeypatch.setattr(Steps, "__call__", launching)
+    subject = Subject.of(plan.config, plan.architecture, 3)._replace(part=part)
+    assert image_s(subject, plan.choices) == pytest.approx(one_s + 0.01 / expected[-1])
+    assert timed == expected
+
+
+def test_a_run_of_the_head_alone_is_as_long_as_one_pass(asked: dict[str, Any], tmp_path: Path):
+    plan = decided(asked, Workspace(tmp_path / "ws"), may_measure=False)
+    whole = plan.config
+    probing = RECIPES["linear-probe"].OPTIONS
+    own = {"model": {"drop_path": 0.0}, "train": {"epochs": 200, "batch_size": 8}}
+    head = config.build(whole.model_dump(mode="json"), probing, own)
+
+    def images(c: RunConfig) -> float:
+        return images_of_run(Subject.of(c, plan.architecture, 3, 200 * 24 // c.train.batch_size))
+
+    assert images(whole) == 200 * 24
+    assert images(head) == 24  # forward alone
+
+
+def test_a_model_that_refuses_one_image_can_be_timed(tmp_path: Path):
+    c = config.build({"model": {"name": "levit_128s", "image_size": 224}, "train": {"batch_size": 2}})
+    a = describe(c.model, c.data, 3)
+    assert image_s(Subject.of(c, a, 3), choose(c.train, probe(), 10)) > 0
 
 
 def test_forms_measure_nothing(asked: dict[str, Any], tmp_path: Path, timings: list[Candidate]):

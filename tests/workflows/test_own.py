@@ -133,6 +133,12 @@ def test_a_data_set_is_written_once_and_as_it_is(tmp_path: Path):
     assert kept({"train": again, "test": Colours(6, 5)}, workspace) == name
     assert again.asked <= asked
     assert kept({"train": Colours(9, seed=1)}, workspace) != name
+    named = {"train": Colours(200), "test": Colours(6, 5)}
+    named["train"].targets = list(named["train"].labels)  # type: ignore[attr-defined]
+    first = kept(named, workspace)
+    assert kept(named, workspace) == first
+    named["train"].targets[1] = named["train"].labels[1] = 2  # type: ignore[attr-defined]  # not among the 64
+    assert kept(named, workspace) != first
     assert [str(p) for p in (workspace.datasets_folder / name).rglob("*.tmp*")] == []
 
 

@@ -18,6 +18,7 @@ from vitscope.storage import runs
 from vitscope.storage.artifacts import point, sha256, write_json
 from vitscope.training import loop
 from vitscope.training.checkpoint import Checkpoints
+from vitscope.workflows.resolve import with_choices_as_asked
 
 ALL_LEVERS = {
     "seed": 3,
@@ -314,6 +315,13 @@ def test_resumed_on_another_kind_of_machine_chooses_anew_and_tells(pictures: Pat
     )
     assert again.status == "finished"
     assert any("another kind of machine (a machine with a GPU)" in text for text in told)
+
+
+def test_what_was_asked_for_stays_on_another_kind_of_machine():
+    resolved = {"train": {"device": "cuda", "threads": 8, "precision": "bf16", "attention": "fused", "epochs": 7}}
+    found = with_choices_as_asked(resolved, {"train": {"threads": 1, "attention": "fused", "epochs": 3}})
+    kept = {"threads": 1, "attention": "fused", "epochs": 7}
+    assert found["train"] == {"device": "auto", "precision": "auto", "compile": "auto", **kept}
 
 
 def test_a_workspace_copied_by_a_tool_that_follows_links_resumes(pictures: Path, tiny: dict, tmp_path: Path):

@@ -233,7 +233,10 @@ class TrainConfig(Group):
         64, "Images an optimizer step (the effective batch).", ge=1, le=1_000_000, unit="images", flag="--batch-size"
     )
     accumulation: int = option(
-        1, "Parts into which the batch is split to save memory; the result is the same.", ge=1, flag="--accumulation"
+        1,
+        "Parts into which the batch is split to save memory; the result is the same, but for batch norm.",
+        ge=1,
+        flag="--accumulation",
     )
     checkpoint_activations: bool = option(
         False,

@@ -64,7 +64,7 @@ class BatchAugment:
         keys = zip(samples, repeats, strict=True)
         places = [draw.generator("batch", self.seed, epoch, sample, repeat) for sample, repeat in keys]
         drawn = np.stack([place.random(len(COLUMNS) + 2) for place in places])  # the last two: where a box lies
-        signed = torch.from_numpy(2 * drawn - 1).to(images.device, images.dtype)
+        signed = torch.from_numpy(2 * drawn - 1).to(images.device, images.dtype, non_blocking=True)
         amounts = {name: signed[:, i] for i, name in enumerate(COLUMNS)}
         if self._moves:
             images = moved(images, self._matrices(amounts))
@@ -120,5 +120,6 @@ def moved(images: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
 
 def luminance(images: torch.Tensor) -> torch.Tensor:
     """(B, 3, S, S) → (B, 1, S, S): ITU-R BT.601's weights, which torchvision and Pillow use."""
-    weights = images.new_tensor([0.2989, 0.587, 0.114]).view(1, 3, 1, 1)
+    weights = torch.tensor([0.2989, 0.587, 0.114], dtype=images.dtype).view(1, 3, 1, 1)
+    weights = weights.to(images.device, non_blocking=True)
     return (images * weights).sum(dim=1, keepdim=True)

@@ -132,6 +132,7 @@ class TrainingLoader:
     """Full batches of an epoch from any position on; the last partial batch of an epoch is left out.
 
     (Every epoch draws another order, so no sample is left out for good; one batch shape is what compiled models want.)
+    `is_pinned`: in memory that a GPU copies from while it computes.
     """
 
     def __init__(
@@ -141,6 +142,8 @@ class TrainingLoader:
         workers: int,
         repeats: int = 1,
         sampling: Sampling = "uniform",
+        *,
+        is_pinned: bool = False,
     ):
         self.batch_size = batch_size
         self.steps_per_epoch = len(views) // batch_size
@@ -152,6 +155,7 @@ class TrainingLoader:
             num_workers=workers,
             collate_fn=collate,
             persistent_workers=workers > 0,
+            pin_memory=is_pinned,
             worker_init_fn=WorkerStart(os.getpid()),
             generator=torch.Generator(),  # else every epoch would draw from the generator of dropout and drop path
         )

@@ -86,6 +86,7 @@ def fit(t: Training) -> Outcome:
 
     while not t.horizon.is_finished and not stops_early(t):
         epoch = t.loader.epoch(p.epoch, start=p.step_in_epoch) if not t.horizon.is_reached else iter(())
+        is_replanned = False
         for batch in meter.batches(epoch):
             tell_problems(t, batch)
             measured = train_step(t, batch)
@@ -111,6 +112,7 @@ def fit(t: Training) -> Outcome:
             return "interrupted"
         if (
             (is_best and "val" in t.evaluation)
+            or is_replanned  # in its last step: a plan is kept at once
             or t.horizon.is_finished
             or stops_early(t)
             or cadence.due_after_epoch(p.epoch)
@@ -143,7 +145,7 @@ def train_step(t: Training, batch: Batch) -> Measured:
         views = t.resolution.fit(images, t.horizon.share(p.step))
         views = t.augment(views, batch.samples, batch.repeats, p.epoch)
         images = t.trained.bundle.preprocess.normalize(views)
-    images, targets = t.mixing(images, batch.labels.to(device), p.epoch, p.step_in_epoch)
+    images, targets = t.mixing(images, batch.labels.to(device, non_blocking=True), p.epoch, p.step_in_epoch)
     loss, correct = in_parts_that_fit(t, count, lambda part: gradient(t, images, targets, part))
 
     limit = c.optim.clip_grad if c.optim.clip_grad is not None else math.inf
@@ -230,17 +232,16 @@ def finish_epoch(t: Training) -> bool | None:
     requested meanwhile: the epoch is then evaluated after the resume.
     """
     p, device = t.trained.progress, t.accelerator.device
+    images = max(1, p.images)
+    metrics = [Metric("train", "epoch_loss", p.loss_sum / images), Metric("train", "top1", p.correct / images)]
     if not is_evaluated(t):
-        metrics = (Metric("train", "epoch_loss", p.loss_sum / p.images), Metric("train", "top1", p.correct / p.images))
         p.close_epoch()
-        t.emit(EpochDone(p.step, p.epoch, metrics, False))
+        t.emit(EpochDone(p.step, p.epoch, tuple(metrics), False))
         return False
     started = time.monotonic()
     module = t.trained.evaluated()
     if t.on_features:
         module = cast(torch.nn.Module, classifier(module))
-    images = max(1, p.images)
-    metrics = [Metric("train", "epoch_loss", p.loss_sum / images), Metric("train", "top1", p.correct / images)]
     scores: dict[str, Scores] = {}
     for split, loader in t.evaluation.items():
         measured = validate(
@@ -266,7 +267,9 @@ def finish_epoch(t: Training) -> bool | None:
 def is_evaluated(t: Training) -> bool:
     """Whether the epoch that ends now is evaluated."""
     p, every = t.trained.progress, t.trained.progress.evaluate_every or t.config.train.evaluate_every
-    return t.horizon.is_reached or (p.epoch + 1) % every == 0 or p.epoch == 0
+    patience = t.config.train.early_stop_epochs
+    may_be_last = t.horizon.is_reached or 0 < patience <= p.epochs_since_best + 1
+    return may_be_last or (p.epoch + 1) % every == 0 or p.epoch == 0
 
 
 def stops_early(t: Training) -> bool:

@@ -37,7 +37,7 @@ class Mixing:
         if self.mixup == 0 and self.cutmix == 0:
             return Mixed(images, targets)
         rng = draw.generator("mix", self.seed, epoch, step)
-        partner = torch.from_numpy(rng.permutation(len(images))).to(images.device)
+        partner = torch.from_numpy(rng.permutation(len(images))).to(images.device, non_blocking=True)
         use_cutmix = self.cutmix > 0 and (self.mixup == 0 or rng.random() < 0.5)
         alpha = self.cutmix if use_cutmix else self.mixup
         share = float(rng.beta(alpha, alpha))

@@ -64,7 +64,7 @@ def in_parts_that_fit(t: Training, count: int, compute: Callable[[int], T]) -> T
             Notice(
                 f"Out of memory with {part} images at a time: from step {p.step + 1} on it is {p.micro_batch}, "
                 f"{math.ceil(count / p.micro_batch)} parts a batch. The batch stays {count}, the result the same "
-                "but for rounding.",
+                f"but for rounding{' and for batch norm, which sees a part at a time' if buffers else ''}.",
                 "warning",
                 p.step,
             )

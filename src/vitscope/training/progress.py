@@ -40,8 +40,9 @@ class Progress:
         self.images += images
 
     def close_epoch(self) -> None:
-        """Begin the next epoch."""
+        """Begin the next epoch; until `finish_epoch` says otherwise, this one was not the best."""
         self.epoch += 1
+        self.epochs_since_best += 1
         self.step_in_epoch, self.loss_sum, self.correct, self.images = 0, 0.0, 0, 0
 
     def finish_epoch(self, validation: Scores | None) -> bool:
@@ -52,8 +53,6 @@ class Progress:
             self.best_step, self.epochs_since_best = self.step, 0
             if validation is not None:
                 self.best_top1, self.best_loss = validation.top1, validation.loss
-        else:
-            self.epochs_since_best += 1
         return better
 
     def forget_best(self) -> None:

@@ -58,11 +58,17 @@ class Resolution:
         )
 
     def fit(self, views: torch.Tensor, share: float) -> torch.Tensor:
-        """(B, 3, side, side) → (B, 3, s, s), antialiased; unchanged when that is the full size."""
+        """(B, 3, side, side), 0–255 → (B, 3, s, s), antialiased, in whole numbers; unchanged at the full size.
+
+        Bytes stay bytes on a CPU alone: other devices have no such kernel.
+        """
         side = self.at(share)
         if side == views.shape[-1]:
             return views
-        return torch.nn.functional.interpolate(views, (side, side), mode="bilinear", antialias=True)
+        if views.device.type != "cpu":
+            views = views.float()
+        small = torch.nn.functional.interpolate(views, (side, side), mode="bilinear", antialias=True)
+        return small.round_().clamp_(0, 255) if small.is_floating_point() else small
 
 
 def sizes_of(start: float) -> int:

@@ -19,6 +19,6 @@ def lr_factor(step: float, total_steps: int, c: ScheduleConfig) -> float:
     """Share of the peak rate for optimizer step `step` (counted from 0) of `total_steps`: warm-up, then the shape."""
     warmup = round(c.warmup_ratio * total_steps)
     if step < warmup:
-        return (step + 1) / warmup
+        return min(1.0, (step + 1) / warmup)  # a step between two, of a run that was replanned
     done = (step - warmup) / max(1, total_steps - warmup)
     return c.min_lr_ratio + (1.0 - c.min_lr_ratio) * SCHEDULES[c.name](min(1.0, done))

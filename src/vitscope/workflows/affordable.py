@@ -18,7 +18,8 @@ from vitscope.machine import Machine, choose
 from vitscope.models.architecture import Architecture, describe
 from vitscope.text import seconds_of
 from vitscope.training.recipes.auto import ENLARGED
-from vitscope.workflows.cost import forward_flops, forward_passes, image_s, passes_of_step
+from vitscope.workflows.cost import forward_flops, forward_passes, learns_on_features, passes_of_step
+from vitscope.workflows.measure import Subject, image_s
 from vitscope.workflows.recipe import look_at
 
 LEAST_GRID = 8  # patches along a side
@@ -71,6 +72,7 @@ def afforded(
     def flops(one: RunConfig) -> int:
         return forward_flops(one, describe(one.model, one.data, classes), classes)
 
+    on_features = learns_on_features(c, own, classes)
     choices = choose(c.train, machine, len(training) // min(c.train.batch_size, len(training)) * c.train.epochs)
     budget, epochs, most = c.train.time_budget, c.train.epochs, math.inf
     why = "a CPU would take long for that"
@@ -79,13 +81,15 @@ def afforded(
         why = f"about {epochs} epochs should fit into {budget}"
         if may_time:
             cheapest = candidates[0]
-            took_s = image_s(cheapest, describe(cheapest.model, cheapest.data, classes), classes, choices)
+            a = describe(cheapest.model, cheapest.data, classes)
+            took_s = image_s(Subject.of(cheapest, a, classes), choices)
             most = TRAINED_SHARE * seconds_of(budget) * passes_of_step(cheapest) * flops(cheapest) / took_s
     elif choices.device == "cpu":
         most = CPU_FLOPS
 
     def fits(one: RunConfig) -> bool:
-        return most == math.inf or forward_passes(one, len(training), epochs) * flops(one) <= most
+        passes = forward_passes(one, len(training), epochs, on_features=on_features)
+        return most == math.inf or passes * flops(one) <= most
 
     chosen = largest(useful, fits)
     if lighter:

@@ -14,7 +14,7 @@ from accelerate.state import AcceleratorState
 
 from vitscope.data.augment import Augment
 from vitscope.data.batches import BatchAugment
-from vitscope.data.kept import kept_where_small
+from vitscope.data.evaluation_memory import kept_where_small
 from vitscope.data.loader import Batch, TrainingLoader, TrainingViews, evaluation_loader, still_loader
 from vitscope.events import Notice, Observer
 from vitscope.machine import keep_freed_memory
@@ -62,6 +62,8 @@ def assemble(
     torch.manual_seed(c.seed)
 
     device = torch.device(choices.device)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # accelerate takes the current one
     AcceleratorState._reset_state(reset_partial_state=True)  # else a process could train in one precision only
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if choices.precision == "bf16" else "no")
     module, told = initial_module(c, a, plan.classes, workspace, resumed=snapshot is not None)
@@ -105,7 +107,14 @@ def assemble(
     if on_features := suffice(module, c):
         forward, loader, evaluation = featured(plan, trained, accelerator, views, evaluation, emit)
     else:
-        loader = TrainingLoader(views, c.train.batch_size, c.data.workers or 0, c.augment.repeats, c.data.sampling)
+        loader = TrainingLoader(
+            views,
+            c.train.batch_size,
+            c.data.workers or 0,
+            c.augment.repeats,
+            c.data.sampling,
+            is_pinned=device.type == "cuda",
+        )
     augment = BatchAugment(c.augment, c.seed)
     resolution = Resolution(a.preprocess.size, patch_side(module) or 1, c.schedule.start_size)
     if len(resolution.sides) > 1 and snapshot is None:
@@ -154,7 +163,7 @@ def growing_told(resolution: Resolution) -> str:
     return (
         f"Training pictures grow: {', '.join(map(str, early))}, and for the last {1 - WHOLE_FROM:.0%} of the run "
         f"{whole} pixels. Validation and test see {whole} all along, so their accuracy may rise late. "
-        "--set schedule.start_size=1 trains at one size."
+        "--start-size 1 trains at one size."
     )
 
 

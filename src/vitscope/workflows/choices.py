@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ from vitscope.config import RunConfig
 from vitscope.data.augment import Augment
 from vitscope.data.loader import TrainingViews, choose_workers, workers_for
 from vitscope.data.manifest import Manifest
-from vitscope.data.pictures import Decoded
+from vitscope.data.pictures import Decoded, Reduced, side_for
 from vitscope.machine import Choices, Machine, choose
 from vitscope.models.architecture import Architecture
 from vitscope.storage.workspace import Workspace
@@ -41,7 +40,7 @@ def chosen_for(
     """What is `auto` decided, by what was measured before, by measuring now where `may_measure`, or by capability."""
     training, batch = manifest.of_split("train"), c.train.batch_size
     total_steps = len(training) // batch * c.train.epochs
-    subject = Subject(c, a, len(manifest.classes), total_steps, batch, math.ceil(batch / c.train.accumulation))
+    subject = Subject.of(c, a, len(manifest.classes), total_steps)
     choices = choose(c.train, machine, total_steps, sizes_of(c.schedule.start_size))
     choices, image_s, told = settle(subject, machine, choices, workspace, may_measure)
     is_cached = c.data.cache == "on"
@@ -51,7 +50,9 @@ def chosen_for(
     workers = c.data.workers
     if workers is None and may_measure and image_s is not None:
         augment = Augment(a.preprocess.size, c.augment, a.preprocess.interpolation)
-        took_s = view_s(TrainingViews(training, augment, c.seed, Decoded(training)), is_cached=is_cached)
+        side = side_for(a.preprocess.size, c.augment.crop_scale)
+        pictures = Reduced(training, side) if is_cached else Decoded(training)
+        took_s = view_s(TrainingViews(training, augment, c.seed, pictures), is_cached=is_cached)
         workers, why = workers_for(took_s, image_s, machine.cores, on_cpu=choices.device == "cpu")
         told = (*told, why)
     elif workers is None:

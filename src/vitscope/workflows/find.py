@@ -21,6 +21,7 @@ from vitscope import config
 from vitscope.data.loader import Batch
 from vitscope.errors import RequestError, WorkFailed
 from vitscope.events import Event, Notice
+from vitscope.models.architecture import check_training
 from vitscope.storage.workspace import Workspace
 from vitscope.text import parse_size
 from vitscope.training.checkpoint import Checkpoints
@@ -142,7 +143,7 @@ def find_batch_size(
         raise RequestError(
             f"Not even one image at a time fits in {most / 1e9:.2g} GB: about {needed / 1e9:.2g} needed."
         )
-    images_there = len(plan.manifest.of_split("train"))
+    images_there, least = len(plan.manifest.of_split("train")), 1 if takes_one(plan) else 2
     began, told, trials = time.monotonic(), list(plan.notices), dict[int, Trial]()
 
     with trying(plan, workspace, told) as training:
@@ -162,9 +163,11 @@ def find_batch_size(
             fits,
             {bound: "the estimate of memory", images_there: "the number of training images"},
             lambda: time.monotonic() - began > seconds,
+            least,
         )
     if largest == 0:
-        raise WorkFailed("Out of memory with one image at a time. Take a smaller model or image size.")
+        few = "one image" if least == 1 else f"{least} images"
+        raise WorkFailed(f"Out of memory with {few} at a time. Take a smaller model or image size.")
     if not limit:
         limit = f"{too_many} images at a time did not fit"
     good = [trial for trial in trials.values() if trial.images_per_s is not None]
@@ -175,14 +178,16 @@ def find_batch_size(
 
 
 def search(
-    fits: Callable[[int], bool], bounds: Mapping[int, str], is_over: Callable[[], bool]
+    fits: Callable[[int], bool], bounds: Mapping[int, str], is_over: Callable[[], bool], least: int = 1
 ) -> tuple[int, int | None, str]:
     """The largest number that fits, by doubling and then bisection; the smallest seen not to; what ended it, if known.
 
-    `bounds` are numbers above which nothing is tried, with the reason.
+    `bounds` are numbers above which nothing is tried, with the reason; nor is anything below `least`.
     """
     bound, why = min(bounds.items())
-    largest, too_many, images = 0, None, 1
+    if bound < least:
+        return 0, None, why
+    largest, too_many, images = 0, None, least
     while largest < bound and (too_many is None or largest + 1 < too_many):
         if largest and is_over():
             return largest, too_many, "the time given; larger ones may fit"
@@ -191,9 +196,18 @@ def search(
         else:
             too_many = images
         images = min(2 * largest, bound) if too_many is None else (largest + too_many) // 2
-        if images == 0:
+        if images < least:
             return 0, too_many, ""
     return largest, too_many, why if too_many is None else ""
+
+
+def takes_one(plan: Plan) -> bool:
+    """Whether the model learns from a single image at a time."""
+    try:
+        check_training(plan.architecture, len(plan.classes), 1)
+    except RequestError:
+        return False
+    return True
 
 
 def _try(t: Training, images: int, estimated: int) -> Trial:

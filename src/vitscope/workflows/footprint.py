@@ -23,7 +23,7 @@ from vitscope.workflows.initial import learning_module
 PROGRAM_BYTES = {"cpu": 800_000_000, "cuda": 500_000_000}
 # Measured on a CPU: a step occupied 1.2 times what its tensors held at most (scratch of kernels, fragments).
 ALLOWANCE = 1.2
-TOGETHER = 8  # pictures in the larger of the steps that are gone through
+FEW, TOGETHER = 2, 8  # pictures in the steps that are gone through; batch norm of pooled features refuses one
 PICTURES = 3  # copies of a batch that exist at a time: as loaded, normalised, mixed
 
 Way = Literal["trained", "checkpointed", "evaluated"]
@@ -81,8 +81,8 @@ class Estimator:
     def activation_bytes(self, images: int, is_checkpointed: bool) -> float:
         """What forward and backward of `images` pictures hold at most beside weights, gradients and pictures."""
         way: Way = "checkpointed" if is_checkpointed else "trained"
-        one, several = self._once(1, way), self._once(TOGETHER, way)
-        return one + (images - 1) * (several - one) / (TOGETHER - 1)
+        few, several = self._once(FEW, way), self._once(TOGETHER, way)
+        return few + (images - FEW) * (several - few) / (TOGETHER - FEW)
 
     def _once(self, images: int, way: Way) -> int:
         if (images, way) not in self._known:

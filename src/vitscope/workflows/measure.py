@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,10 +31,14 @@ from vitscope.storage.workspace import Workspace
 from vitscope.text import seconds_of
 from vitscope.training.mixing import soft_cross_entropy_sum
 from vitscope.training.resolution import sizes_of
+from vitscope.workflows.cost import forward_passes, learns_on_features, passes_of_step
 from vitscope.workflows.forward import compiled, set_attention
 from vitscope.workflows.initial import learning_module, training_arguments
 
-PROBE_S = 2.0  # a first step of one image that takes longer is not repeated: by it the length of a run is judged
+LEAST_IMAGES = 2  # of a step: batch norm of pooled features refuses one
+LONG_S = 2.0  # a first step of those that takes longer is not repeated
+SOME_IMAGES = 8
+SHORT_S = 1.0  # a step of more images is taken where it lasts no longer
 PICTURES, PICTURES_S = 8, 2.0  # training pictures that are decoded, and about how long at most
 
 
@@ -46,6 +51,12 @@ class Subject(NamedTuple):
     total_steps: int
     batch: int
     part: int
+
+    @classmethod
+    def of(cls, c: RunConfig, a: Architecture, classes: int, total_steps: int = 1) -> Subject:
+        """As the options say; of one step where only that is asked for."""
+        batch = c.train.batch_size
+        return cls(c, a, classes, total_steps, batch, math.ceil(batch / c.train.accumulation))
 
 
 class Outcome(NamedTuple):
@@ -104,32 +115,32 @@ def settle(subject: Subject, machine: Machine, choices: Choices, workspace: Work
     if kept is None:
         if not may_measure:
             return Outcome(choices, None)
-        kept = {"key": key, "image_s": _probe(subject, choices)}
+        kept = {"key": key, "image_s": image_s(subject, choices)}
         _keep(file, kept)
-    image_s = kept["image_s"]
-    run_s = image_s * subject.batch * subject.total_steps
+    took_s = kept["image_s"]
+    run_s = took_s * images_of_run(subject)
     if c.train.time_budget is not None:
         run_s = seconds_of(c.train.time_budget)
     wanted = measured.affordable(wanted, run_s, sizes_of(c.schedule.start_size))
     if not wanted:
-        return Outcome(choices, image_s)
+        return Outcome(choices, took_s)
     name = "compiled" if any(candidate.compile for candidate in wanted) else "uncompiled"
     budget = measured.budget_s(wanted, run_s)
     if may_measure and _is_to_measure(kept.get(name), budget):
         most = min(subject.part, measured.MOST_IMAGES) if choices.device == "cpu" else subject.part
-        if images := measured.images_of(len(wanted), image_s, most, budget):
+        if images := measured.images_of(len(wanted), took_s, most, budget):
             steps = Steps(subject, choices, machine.compiler)
             tried = measured.measure(wanted, lambda candidate: steps(candidate, images), images, budget)
             kept[name] = {**measured.to_json(tried), "budget_s": budget}
             _keep(file, kept)
     if name not in kept:
-        return Outcome(choices, image_s)
+        return Outcome(choices, took_s)
     tried = measured.from_json(kept[name])
     decided = measured.decide(choices, tried, machine.compiler)
     if seconds := tried.seconds.get(measured.own(decided)):
-        image_s = seconds / tried.images
+        took_s = seconds / tried.images
     told = tuple(new for new, old in zip(decided.reasons, choices.reasons, strict=True) if new != old)
-    return Outcome(decided, image_s, told)
+    return Outcome(decided, took_s, told)
 
 
 def _is_to_measure(kept: dict[str, Any] | None, budget: float) -> bool:
@@ -139,11 +150,29 @@ def _is_to_measure(kept: dict[str, Any] | None, budget: float) -> bool:
     return measured.TIME_UP in measured.from_json(kept).failed.values() and budget >= 2 * kept["budget_s"]
 
 
-def _probe(subject: Subject, choices: Choices) -> float:
-    """Seconds an image, uncompiled: a step of one, the second where the first, which warms up, was short enough."""
+def image_s(subject: Subject, choices: Choices) -> float:
+    """Seconds that a training step takes for an image here, uncompiled, loading left out: by it a run is judged.
+
+    Of few images where the model is heavy; of as many as a step has where they last short, for then much of the time
+    of a few is no computing.
+    """
     steps, candidate = Steps(subject, choices), measured.own(choices)._replace(compile=False)
-    first = steps(candidate, 1)
-    return first if first > PROBE_S else steps(candidate, 1)
+    images = min(LEAST_IMAGES, subject.part)
+    took_s = steps(candidate, images)  # warms up too
+    if took_s <= LONG_S:
+        took_s = min(took_s, steps(candidate, images))
+    for more in (min(SOME_IMAGES, subject.part), subject.part):
+        if more > images and took_s * more / images < SHORT_S:
+            took_s, images = min(steps(candidate, more) for _ in range(3)), more
+    return took_s / images
+
+
+def images_of_run(subject: Subject) -> float:
+    """How many images in training steps cost as much as the run."""
+    c, seen = subject.config, subject.batch * subject.total_steps
+    on_features = learns_on_features(c, subject.architecture, subject.classes)
+    epochs = max(1, c.train.epochs)
+    return forward_passes(c, seen // epochs, epochs, on_features=on_features) / passes_of_step(c)
 
 
 def kept_file(

@@ -65,7 +65,7 @@ def alerts_of(training: Training, plan: Plan, run: Run) -> Alerts:
     workers, validation = plan.config.data.workers or 0, len(plan.manifest.of_split("val"))
     is_cached = plan.config.data.cache == "on"
     situation = Situation(len(plan.classes), validation, plan.choices.precision, workers, plan.machine.cores, is_cached)
-    layers = partial(gradients, trained.bundle.module, trained.optimizer)
+    layers = partial(gradients, trained.module, trained.optimizer)
     return Alerts(detectors(situation, layers, told), training.emit)
 
 

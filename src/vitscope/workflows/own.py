@@ -68,8 +68,8 @@ def is_map_style(value: Any) -> bool:
 def kept(splits: Mapping[str, Any], workspace: Workspace) -> str:
     """The name under which the data sets lie in the workspace, written there if they are not yet.
 
-    With `train` alone the split is made as for a folder. Two that agree in kind, length and 64 items are taken for the
-    same.
+    With `train` alone the split is made as for a folder. Two that agree in kind, length, 64 items, and in all labels
+    where `targets` holds them, are taken for the same.
     """
     name = _name(splits)
     if name in imported(workspace):
@@ -127,12 +127,20 @@ def _name(splits: Mapping[str, Any]) -> str:
     """A name that the same data sets get again."""
     digest = hashlib.blake2b(digest_size=4)
     for split, dataset in splits.items():
-        digest.update(f"{split} {len(dataset)} {class_names(dataset)}".encode())
+        digest.update(f"{split} {len(dataset)} {class_names(dataset)} {all_labels(dataset)}".encode())
         for number in sorted({round(i) for i in np.linspace(0, len(dataset) - 1, LOOKED_AT)} if len(dataset) else ()):
             item = labelled(dataset[number], number)
             digest.update(f"{item.label} {item.picture.shape}".encode() + item.picture.tobytes())
     kind = re.sub(r"[^A-Za-z0-9]+", "-", type(splits["train"]).__name__).strip("-").lower() or "own"
     return f"{kind[:60]}-{digest.hexdigest()}"
+
+
+def all_labels(dataset: Any) -> list[Any] | None:
+    """The labels as torchvision's data sets hold them, without asking for a picture; None where they are not held."""
+    targets = getattr(dataset, "targets", None)
+    if isinstance(targets, (np.ndarray, torch.Tensor)):
+        targets = targets.tolist()
+    return list(targets) if isinstance(targets, Sequence) and len(targets) == len(dataset) else None
 
 
 def items(dataset: Any) -> Iterator[Labelled]:

@@ -33,6 +33,9 @@ from vitscope.workflows.load import locate
 from vitscope.workflows.memory import check_activations, fitted
 from vitscope.workflows.recipe import facts, is_open, look_at, with_recipe
 
+# What is chosen for a machine, and how it says that it is open.
+CHOICES = {"device": "auto", "precision": "auto", "attention": "auto", "compile": "auto", "threads": None}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -96,7 +99,7 @@ def resolve(
     notices += told
     c, told = suited.without_growing(c, requested, a)
     notices += told
-    notices += suited.check_parts(c, a, classes)
+    notices += [*suited.check_parts(c, a, classes), *suited.of_averages(c, a, classes)]
     if c.train.early_stop_epochs and len(manifest.of_split("val")) == 0:
         raise RequestError("train.early_stop_epochs: there is no validation split by which to stop early.")
     if c.model.lora_rank and is_new:
@@ -104,6 +107,8 @@ def resolve(
         notices.append(f"LoRA: pairs of rank {c.model.lora_rank} beside {layers} linear layers learn, and the head.")
     machine = probe()
     c, choices, measured = chosen_for(c, a, manifest, machine, workspace, is_new=is_new, may_measure=may_measure)
+    c, told = suited.without_random_growing(c, requested)
+    notices += told
     known = {
         "name": c.name or manifest.source,
         "data": {"crop_pct": a.preprocess.crop_pct, "interpolation": a.preprocess.interpolation},
@@ -114,7 +119,7 @@ def resolve(
         check_activations(a, classes)
     if c.train.memory is not None and is_new:  # a resumed run keeps what was chosen
         c, found = fitted(c, a, classes)
-        notices.append(found)
+        notices += [found, *(text for text in suited.check_parts(c, a, classes) if text not in notices)]
     return Plan(c, manifest, a, machine, choices, (*notices, *choices.warnings), measured)
 
 
@@ -177,17 +182,28 @@ def check_init(c: ModelConfig, workspace: Workspace) -> list[str]:
     ]
 
 
+def with_choices_as_asked(resolved: Mapping[str, Any], requested: Mapping[str, Any]) -> dict[str, Any]:
+    """`resolved` with what is chosen for a machine open again, as far as it was not asked for."""
+    asked = requested.get("train", {})
+    return config.merge(resolved, {"train": {name: asked.get(name, is_open) for name, is_open in CHOICES.items()}})
+
+
 def resolve_resumed(
-    resolved: Mapping[str, Any], workspace: Workspace, manifest: Path, was_machine: str, *, may_measure: bool = False
+    resolved: Mapping[str, Any],
+    requested: Mapping[str, Any],
+    workspace: Workspace,
+    manifest: Path,
+    was_machine: str,
+    *,
+    may_measure: bool = False,
 ) -> Plan:
     """The plan of a resume: as it was decided, or, on another kind of machine, with the choices made anew and told."""
     now = probe().kind
     if was_machine == now:
         return resolve(resolved, workspace, manifest)
-    anew = {"device": "auto", "precision": "auto", "attention": "auto", "compile": "auto", "threads": None}
-    plan = resolve(config.merge(resolved, {"train": anew}), workspace, manifest, may_measure=may_measure)
+    plan = resolve(with_choices_as_asked(resolved, requested), workspace, manifest, may_measure=may_measure)
     told = (
         f"This run began on another kind of machine ({was_machine}); here: {now}. Device, precision and threads are "
-        "chosen anew; it goes on, close to but not bit for bit as there."
+        "chosen anew where they were not asked for; it goes on, close to but not bit for bit as there."
     )
     return replace(plan, notices=(*plan.notices, told))

@@ -68,6 +68,7 @@ AS_IF_NEW = {
 
 def _child(parent: runs.RunRow, epochs: int, checkpoint: str | None, place: Workspace) -> runs.RunRow:
     from vitscope.training.checkpoint import Checkpoints, copy
+    from vitscope.workflows.resolve import with_choices_as_asked
 
     folder = place.run_folder(parent.id)
     if not (folder / "config.yaml").exists():
@@ -82,7 +83,8 @@ def _child(parent: runs.RunRow, epochs: int, checkpoint: str | None, place: Work
     resolved = config.read_file(folder / "config.yaml")
     config.put(resolved, "train.epochs", epochs)
     config.put(resolved, "train.time_budget", None)
-    child = begin(resolved, place, parent=parent.id)
+    asked = with_choices_as_asked(resolved, config.read_file(folder / "requested.yaml"))
+    child = begin(asked, place, parent=parent.id)
     own = place.run_folder(child.id)
     for name in ("environment.json", "manifest.parquet"):
         shutil.copy2(folder / name, own / name)

@@ -45,6 +45,19 @@ def without_growing(c: RunConfig, requested: Mapping[str, Any], a: Architecture)
     return config.build(c.model_dump(mode="json"), {"schedule": {"start_size": 1.0}}), [told]
 
 
+def without_random_growing(c: RunConfig, requested: Mapping[str, Any]) -> tuple[RunConfig, list[str]]:
+    """The options with pictures of one size where a GPU must compute the same bits each time; told.
+
+    Raises `RequestError` where growing was asked for: torch resamples position embeddings with atomic additions there.
+    """
+    if c.schedule.start_size == 1 or not c.train.deterministic or not c.train.device.startswith("cuda"):
+        return c, []
+    told = "Pictures that grow are not trained on bit for bit the same on a GPU"
+    if "start_size" in requested.get("schedule", {}):
+        raise RequestError(f"train.deterministic: {told}. Leave it or --start-size out.")
+    return config.build(c.model_dump(mode="json"), {"schedule": {"start_size": 1.0}}), [f"{told}: they do not grow."]
+
+
 def with_batch(c: RunConfig, images: int) -> tuple[RunConfig, list[str]]:
     """The options with a batch no larger than the training images; told. Raises `RequestError` for its parts."""
     batch, told = min(c.train.batch_size, images), []
@@ -59,6 +72,16 @@ def with_batch(c: RunConfig, images: int) -> tuple[RunConfig, list[str]]:
             f"augment.repeats: a batch of {batch} images does not hold {c.augment.repeats} views of each."
         )
     return config.build(c.model_dump(mode="json"), {"train": {"batch_size": batch}}), told
+
+
+def of_averages(c: RunConfig, a: Architecture, classes: int) -> list[str]:
+    """What to tell of weights that are averaged beside statistics that are not."""
+    if c.optim.name != "schedulefree" or not has_batch_norm(a.on_meta(classes)):
+        return []
+    return [
+        f"{a.name} has batch norm, whose statistics are those of the weights that are trained, while schedulefree "
+        "evaluates averaged ones: --optimizer adamw or muon may end better."
+    ]
 
 
 def check_parts(c: RunConfig, a: Architecture, classes: int) -> list[str]:

@@ -70,8 +70,13 @@ def train(
 def request(
     source: str | Path | None, config_file: str | Path | None, assignments: Sequence[str], options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What was asked, as one nested mapping: file < options < assignments. Types and bounds are checked."""
+    """What was asked, as one nested mapping: file < options < assignments. Types and bounds are checked.
+
+    A run's own `config.yaml` is such a file. Of a run with a time budget it says epochs too, which mean nothing then.
+    """
     from_file = config.read_file(config_file) if config_file is not None else {}
+    if isinstance(train := from_file.get("train"), dict) and train.get("time_budget") is not None:
+        train.pop("epochs", None)
     flags = {o.flag.lstrip("-").replace("-", "_"): o.path for o in config.options() if o.flag}
     named: dict[str, Any] = {}
     for name, value in options.items():
@@ -157,6 +162,7 @@ def plan_of(folder: Path, workspace: Workspace) -> Plan:
         before = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
         return resolve_resumed(
             config.read_file(resolved),
+            config.read_file(folder / "requested.yaml"),
             workspace,
             folder / "manifest.parquet",
             before["machine"]["kind"],

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from vitscope.events import Alert, EpochDone, Metric, RunStarted, StepRecord, StepsDone
+from vitscope.events import Alert, EpochDone, Metric, Replanned, RunStarted, StepRecord, StepsDone
 from vitscope.training.alerts import Detector, Situation
 
 SITUATION = Situation(classes=10, validation=500, precision="fp32", workers=0, cores=2)
@@ -22,11 +22,20 @@ def steps(
 
 
 def epochs(
-    detector: Detector, train: Iterable[float], loss: Iterable[float] = (), top1: Iterable[float] = ()
+    detector: Detector,
+    train: Iterable[float],
+    loss: Iterable[float] = (),
+    top1: Iterable[float] = (),
+    planned: int | None = None,
 ) -> list[Alert]:
-    """What is told of a run of these epochs, ten steps each; `loss` and `top1` are validation's."""
+    """What is told of a run of these epochs, ten steps each; `loss` and `top1` are validation's.
+
+    `planned` epochs at first, until a time budget says how many there are.
+    """
     train = list(train)
-    detector(RunStarted(0, 10 * len(train), len(train), 10))
+    detector(RunStarted(0, 10 * (planned or len(train)), planned or len(train), 10))
+    if planned is not None:
+        detector(Replanned(3, 10 * len(train), len(train), 1.0, 100.0))
     told = []
     for i, (of_train, of_val, right) in enumerate(itertools.zip_longest(train, loss, top1), 1):
         metrics = [Metric("train", "epoch_loss", of_train)]

@@ -26,6 +26,12 @@ def test_guessing_is_told_as_such_once():
     assert "14 of 20 epochs are left" in alert.text
 
 
+@pytest.mark.parametrize("planned", [6, 500])
+def test_what_is_left_is_what_a_time_budget_says(planned: int):
+    (alert,) = epochs(plateau(), [2.31] * 20, [2.32] * 20, [0.1] * 20, planned)
+    assert "14 of 20 epochs are left" in alert.text
+
+
 def test_standing_still_half_way_up():
     curve = [*np.linspace(2.3, 1.0, 15), *[1.0] * 25]
     (alert,) = epochs(plateau(), curve, curve, [1 - v / 2.4 for v in curve])

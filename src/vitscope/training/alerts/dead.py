@@ -19,8 +19,8 @@ APART = 150  # steps between two looks: a mean that keeps 0.9 a step forgets six
 class DeadLayers:
     """Tells when a layer's gradient is nothing beside the others' at two looks, `APART` steps from each other.
 
-    It looks after an epoch, at what the optimizer keeps anyway, so it costs nothing in a step. SGD shows nothing: what
-    it keeps holds the weight decay too, or there is none. Frozen layers have no optimizer's state.
+    It looks after an epoch, at what the optimizer keeps anyway, so it costs nothing in a step. SGD and
+    schedule-free show nothing: what they keep is no mean of gradients. Frozen layers have no optimizer's state.
     """
 
     KIND = "dead-layers"

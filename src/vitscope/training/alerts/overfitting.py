@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import fmean, median
 from typing import NamedTuple
 
-from vitscope.events import Alert, EpochDone, Event, RunStarted
+from vitscope.events import Alert, EpochDone, Event, Replanned, RunStarted
 from vitscope.training.alerts.onset import Onset, Situation
 
 EPOCHS, SHARE = 4, 0.05  # since the best validation: at least so many, and so large a part of the run
@@ -38,7 +38,7 @@ class Overfitting:
         self._seen: list[_Epoch] = []
 
     def __call__(self, event: Event) -> Alert | None:
-        if isinstance(event, RunStarted):
+        if isinstance(event, RunStarted | Replanned):
             self._epochs = event.epochs
         if not isinstance(event, EpochDone):
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from vitscope.events import Alert, EpochDone, Event, RunStarted
+from vitscope.events import Alert, EpochDone, Event, Replanned, RunStarted
 from vitscope.training.alerts.onset import Onset, Situation
 
 EPOCHS, SHARE = 5, 0.1  # without anything better: at least so many, and so large a part of the run
@@ -38,7 +38,7 @@ class Plateau:
         self._seen: list[_Epoch] = []
 
     def __call__(self, event: Event) -> Alert | None:
-        if isinstance(event, RunStarted):
+        if isinstance(event, RunStarted | Replanned):
             self._epochs = event.epochs
         if not isinstance(event, EpochDone):
             return None

@@ -19,6 +19,7 @@ LIGHTER = (
 NUMBERS = frozenset(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])
 SIDES_NAMED = ("left", "right", "左", "右")
 BATCHES = {20_000: 256, 5_000: 128}  # images from which a batch is so large: a step of few small ones wastes cores
+FEW = 20  # pictures of a class on average; of so few a model of given weights is not trained whole
 MANY = 20_000  # images of which each is met a few times only: turned and relit ones would teach less than they cost
 SHIFTED = {
     "rotate": 0.0,
@@ -56,6 +57,9 @@ class Chosen(NamedTuple):
 
 def choose(facts: Facts) -> Chosen:
     """The recipe for these pictures."""
+    if facts.has_weights and 0 < facts.images <= FEW * len(facts.classes):
+        few = round(facts.images / len(facts.classes))
+        return Chosen("few-shot", {}, f"Recipe few-shot: the weights are given, and {few} pictures of a class are few.")
     if facts.has_weights:
         return Chosen("finetune", {}, "Recipe finetune: the weights are given.")
     if facts.has_model or not 0 < facts.side <= SMALL_SIDE:
@@ -70,6 +74,7 @@ def choose(facts: Facts) -> Chosen:
     )
     if facts.images >= MANY:
         options["augment"] = dict(SHIFTED)
+        reason += " There are many, so they are shifted, neither turned nor relit."
     if may_be_mirrored(facts.classes):
         options.setdefault("augment", {})["flip"] = 0.5
         reason += " They are mirrored at random; --flip 0 where a mirrored one is another class."
@@ -80,5 +85,6 @@ def may_be_mirrored(classes: tuple[str, ...]) -> bool:
     """Whether the names are those of things: no number, letter or side, which a mirror changes."""
     names = [name.lower() for name in classes]
     words = {word for name in names for word in re.split(r"[\W_]+", name)}
-    is_sign = any(len(name) == 1 for name in names) or any(word.isdigit() or word in NUMBERS for word in words)
+    has_letter = any(len(part) == 1 for name in names for part in re.split(r"[\s_]+", name))  # not that of a T-shirt
+    is_sign = has_letter or any(word in NUMBERS or any(map(str.isdigit, word)) for word in words)
     return bool(names) and not is_sign and not any(side in name for side in SIDES_NAMED for name in names)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vitscope.config import DataConfig
-from vitscope.data.kept import KeptBatches, kept_where_small
+from vitscope.data.evaluation_memory import KeptBatches, kept_where_small
 from vitscope.data.loader import evaluation_loader
 from vitscope.data.manifest import Manifest
 from vitscope.preprocess import Preprocess
