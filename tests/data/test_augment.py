@@ -29,11 +29,12 @@ def test_a_picture_much_longer_than_wide_still_has_a_box(height: int, width: int
 
 
 def test_shift_moves_whole_pixels_and_repeats_the_edge():
-    view = torch.arange(16).view(1, 4, 4)
-    moved = shifted(view, 1, -2)
-    assert moved[0, 1:, :2].tolist() == view[0, :3, 2:].tolist()
-    assert moved[0, 0].tolist() == moved[0, 1].tolist()
-    assert (moved[0, :, 3] == moved[0, :, 1]).all()
+    pixels = np.arange(16).reshape(4, 4, 1)
+    moved = shifted(pixels, 1, -2)
+    assert moved[1:, :2].tolist() == pixels[:3, 2:].tolist()
+    assert moved[0].tolist() == moved[1].tolist()
+    assert (moved[:, 3] == moved[:, 1]).all()
+    assert (shifted(pixels, 9, 9) == 0).all()
 
 
 def test_with_everything_off_a_square_picture_is_only_resized():

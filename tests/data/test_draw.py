@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 
 from vitscope.data import draw
@@ -10,6 +12,15 @@ def test_a_key_always_gives_the_same_stream_and_others_give_others():
     assert np.array_equal(first, draw.generator("augment", 0, 3, "abc").random(4))
     others = [("augment", 0, 4, "abc"), ("augment", 1, 3, "abc"), ("augment", 0, 3, "abd"), ("mix", 0, 3, "abc")]
     assert all(not np.array_equal(first, draw.generator(*key).random(4)) for key in others)
+
+
+def test_a_stream_is_that_of_philox_with_a_hash_as_its_key():
+    digest = hashlib.blake2b(b"augment\0000\0003\000abc", digest_size=16).digest()
+    expected = np.random.Generator(np.random.Philox(key=np.frombuffer(digest, dtype=np.uint64)))
+    found = draw.generator("augment", 0, 3, "abc")
+    assert np.array_equal(found.random(9), expected.random(9))
+    assert found.integers(1000) == expected.integers(1000)
+    assert found.beta(0.4, 0.4) == expected.beta(0.4, 0.4)
 
 
 def test_parts_of_a_key_cannot_be_shifted_into_each_other():

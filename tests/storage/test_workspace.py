@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -153,6 +154,9 @@ def test_lock_is_free_although_a_forked_child_of_the_killed_process_lives_on(tmp
         process.wait()
         assert child.is_running()
         assert child.status() != psutil.STATUS_ZOMBIE
+        until = time.monotonic() + 30  # the child may just have been forked
+        while workspace.live_status(row) == "running" and time.monotonic() < until:
+            time.sleep(0.05)
         assert workspace.live_status(row) == "interrupted"
         with workspace.lock_run(run.id):
             assert workspace.live_status(row) == "running"

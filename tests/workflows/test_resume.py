@@ -259,7 +259,8 @@ def test_a_failure_before_training_leaves_a_resumed_run_as_it_was(
     folders = [p.name for p in Checkpoints(run.folder / "checkpoints").all()]
     with monkeypatch.context() as broken, pytest.raises(OSError, match="no loader today"):
         broken.setattr(
-            "vitscope.data.loader.TrainingLoader.__init__", lambda *_: (_ for _ in ()).throw(OSError("no loader today"))
+            "vitscope.data.loader.TrainingLoader.__init__",
+            lambda *_, **__: (_ for _ in ()).throw(OSError("no loader today")),
         )
         vitscope.resume(run.id, checkpoint="step-00000003", workspace=tmp_path)
     assert [p.name for p in Checkpoints(run.folder / "checkpoints").all()] == folders

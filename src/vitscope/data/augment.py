@@ -37,23 +37,25 @@ class Augment:
         c = self.config
         box = random_box(picture.shape[0], picture.shape[1], c.crop_scale, c.crop_ratio, draw)
         crop = picture[box.top : box.top + box.height, box.left : box.left + box.width]
-        view = resized(torch.from_numpy(np.array(crop)), self.size, self.interpolation)
+        pixels = resized(crop, self.size, self.interpolation)
         if c.shift > 0:
             reach = c.shift * self.size
-            view = shifted(view, *(round(x) for x in draw.uniform(-reach, reach, 2)))
+            pixels = shifted(pixels, *(round(x) for x in draw.uniform(-reach, reach, 2).tolist()))
         if draw.random() < c.flip:
-            view = view.flip(-1)
+            pixels = pixels[:, ::-1]
+        view = torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
         if c.policy is not None:
-            view = POLICIES[c.policy](view, draw)
-        return view.contiguous()
+            view = POLICIES[c.policy](view, draw).contiguous()
+        return view
 
 
-def resized(pixels: torch.Tensor, size: int, interpolation: str) -> torch.Tensor:
-    """(H, W, 3) uint8 → (3, size, size) uint8, antialiased; the layout is the one that torch's byte kernels want."""
-    pictures = pixels.permute(2, 0, 1)[None]
-    if pictures.shape[-2:] == (size, size):
-        return pictures[0]
-    return torch.nn.functional.interpolate(pictures, (size, size), mode=interpolation, antialias=True)[0]
+def resized(pixels: np.ndarray, size: int, interpolation: str) -> np.ndarray:
+    """(H, W, 3) uint8 → (size, size, 3) uint8, antialiased; in torch's layout of bytes that its kernels want."""
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    picture = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None]
+    small = torch.nn.functional.interpolate(picture, (size, size), mode=interpolation, antialias=True)[0]
+    return small.permute(1, 2, 0).numpy()
 
 
 def random_box(
@@ -61,10 +63,11 @@ def random_box(
 ) -> Box:
     """A crop whose share of the area and aspect ratio (width / height, log-uniform) lie in the given ranges.
 
-    After ten misses (a picture much longer than wide) the largest centred crop whose ratio is in the range.
-    Follows "Going deeper with convolutions" (arXiv:1409.4842), as torchvision's RandomResizedCrop does.
+    After ten misses (a picture much longer than wide) the largest centred crop whose ratio is in the range, as where
+    nothing is left to chance. Follows "Going deeper with convolutions" (arXiv:1409.4842), as torchvision's
+    RandomResizedCrop does.
     """
-    for _ in range(10):
+    for _ in range(0 if scale == ratio == (1.0, 1.0) else 10):
         area = height * width * draw.uniform(*scale)
         aspect = math.exp(draw.uniform(math.log(ratio[0]), math.log(ratio[1])))
         w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
@@ -77,8 +80,8 @@ def random_box(
     return Box((height - h) // 2, (width - w) // 2, h, w)
 
 
-def shifted(view: torch.Tensor, down: int, right: int) -> torch.Tensor:
-    """(C, H, W) moved by whole pixels, the edge repeated."""
-    rows = (torch.arange(view.shape[-2]) - down).clamp_(0, view.shape[-2] - 1)
-    columns = (torch.arange(view.shape[-1]) - right).clamp_(0, view.shape[-1] - 1)
-    return view.index_select(-2, rows).index_select(-1, columns)
+def shifted(pixels: np.ndarray, down: int, right: int) -> np.ndarray:
+    """(H, W, C) moved by whole pixels, the edge repeated."""
+    height, width = pixels.shape[:2]
+    rows, columns = np.arange(-down, height - down), np.arange(-right, width - right)
+    return pixels.take(rows, 0, mode="clip").take(columns, 1, mode="clip")

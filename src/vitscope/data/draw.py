@@ -8,14 +8,28 @@ depends on how many workers load, on an interruption, or on what was drawn befor
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
+
+
+class _Key(ISeedSequence):
+    """A Philox key as it is. (Given as `key=`, numpy asks the system for randomness first, and uses none of it.)"""
+
+    def __init__(self, digest: bytes):
+        self.words = np.frombuffer(digest, dtype=np.uint64)
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> np.ndarray:
+        assert (n_words, np.dtype(dtype)) == (len(self.words), np.uint64), "Philox takes two words of 64 bits"
+        return self.words
 
 
 def generator(purpose: str, *key: int | str) -> np.random.Generator:
     """The stream that belongs to `purpose` and `key`, always from its beginning."""
     digest = hashlib.blake2b("\0".join((purpose, *map(str, key))).encode(), digest_size=16).digest()
-    return np.random.Generator(np.random.Philox(key=np.frombuffer(digest, dtype=np.uint64)))
+    keyed: Any = _Key(digest)
+    return np.random.Generator(np.random.Philox(keyed))
 
 
 def order(count: int, seed: int, epoch: int) -> np.ndarray:
