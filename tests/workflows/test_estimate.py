@@ -41,6 +41,7 @@ def test_sizes_are_of_the_right_order(tiny_estimate):
     assert tiny_estimate.checkpoint_bytes == 4 * tiny_estimate.parameters * 3  # weights and AdamW's two moments
     assert tiny_estimate.memory.weights == 4 * 4 * tiny_estimate.parameters  # and their gradients
     assert 0 < tiny_estimate.memory.activations + tiny_estimate.memory.batch < 20e6
+    assert tiny_estimate.memory.kept == (3 + 8) * 3 * 32 * 32 * 4  # validation and test
     assert tiny_estimate.step_s > 0
     assert tiny_estimate.total_s > 6 * tiny_estimate.step_s
 

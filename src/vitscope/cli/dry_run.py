@@ -29,6 +29,7 @@ def lines(e: Estimate, workspace: Workspace) -> Iterator[str]:
     yield f"Training     {steps}, {e.training_flops / 1e15:.3g} PFLOP"
     made_of = f"{size(e.memory.weights)} for weights and optimizer, {size(e.memory.program)} for the program"
     held = f"{size(e.memory.activations + e.memory.batch)} for {count(e.memory.images, 'image')} at a time"
+    made_of += f", {size(e.memory.kept)} for evaluation inputs" if e.memory.kept else ""
     yield f"Memory       about {size(e.memory.total)} ({held}, {made_of})"
     free = workspace.free_bytes
     enough = "" if free > e.disk_bytes else " — NOT ENOUGH"

@@ -38,6 +38,12 @@ def own(batch: Batch) -> Batch:
     return batch._replace(images=batch.images.clone(), labels=batch.labels.clone())
 
 
+def kept_bytes(images: int, side: int, memory_bytes: int) -> int:
+    """What `images` inputs, (3, side, side) float32, take where they are kept; 0 where that is too much to be."""
+    needed = 4 * 3 * side * side * images
+    return needed if needed <= SHARE * memory_bytes else 0
+
+
 def kept_where_small(loader: Iterable[Batch], images: int, side: int, memory_bytes: int) -> Iterable[Batch]:
-    """The batches of `loader`, kept where its `images` inputs, (3, side, side) float32, take little of the memory."""
-    return KeptBatches(loader) if 4 * 3 * side * side * images <= SHARE * memory_bytes else loader
+    """The batches of `loader`, kept where its inputs take little of the memory."""
+    return KeptBatches(loader) if kept_bytes(images, side, memory_bytes) else loader

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from vitscope.data.evaluation_memory import kept_bytes
 from vitscope.storage.workspace import DATA_COPIES, Workspace
 from vitscope.text import seconds_of
 from vitscope.training.budget import EVALUATION_SHARE
@@ -40,6 +41,8 @@ def estimate(requested: Mapping[str, Any], workspace: Workspace) -> Estimate:
     c, a, classes = plan.config, plan.architecture, len(plan.classes)
     counts = {split: len(plan.manifest.of_split(split)) for split in ("train", "val", "test")}
     estimator = Estimator(c, a, classes)
+    memory = plan.machine.memory_bytes if c.train.memory is None else 0
+    kept = sum(kept_bytes(counts[split], a.preprocess.size, memory) for split in ("val", "test"))
     part = math.ceil(c.train.batch_size / c.train.accumulation)
     checkpoint = 4 * a.parameters + estimator.state_bytes + estimator.average_bytes
     data_bytes = sum(plan.manifest.table["size_bytes"].to_pylist())
@@ -59,7 +62,7 @@ def estimate(requested: Mapping[str, Any], workspace: Workspace) -> Estimate:
         a.parameters,
         flops,
         round(passes * flops),
-        estimator.footprint(part, c.train.checkpoint_activations),
+        estimator.footprint(part, c.train.checkpoint_activations)._replace(kept=kept),
         checkpoint,
         checkpoint * (c.checkpoint.keep + 2) + data_bytes * DATA_COPIES,
         per_image * c.train.batch_size,

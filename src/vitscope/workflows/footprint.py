@@ -37,10 +37,11 @@ class Footprint(NamedTuple):
     activations: int  # what the forward pass keeps and the backward pass adds
     batch: int  # the pictures of the effective batch
     images: int
+    kept: int = 0  # evaluation inputs that are loaded once
 
     @property
     def total(self) -> int:
-        return self.program + self.weights + self.activations + self.batch
+        return self.program + self.weights + self.activations + self.batch + self.kept
 
 
 class Estimator:
