@@ -260,7 +260,7 @@ def test_a_time_budget_holds_over_an_interruption(
     assert begun.total_steps == before.total_steps  # the very plan, until the next
     used = [before.used_s, *(plan.used_s for plan in plans)]
     assert used == sorted(used)
-    assert 0.9 * (budget_s - CLOSING_S) < used[-1] <= budget_s - CLOSING_S + 0.1
+    assert 0.9 * (budget_s - CLOSING_S) < used[-1] < budget_s - CLOSING_S / 2  # what closing takes is left
     assert (run.status, last.step) == ("finished", plans[-1].total_steps)
     assert ("val", "top1") in {(m.split, m.name) for m in last.metrics}
 
