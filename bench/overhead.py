@@ -45,7 +45,7 @@ def main() -> None:
         )  # fmt: skip
         if pictures(data)["train"] < work.steps * 8:
             raise SystemExit(f"{source}: too few pictures for {work.steps} steps of an epoch.")
-        work = sides.settled(work)
+        work = sides.settled(work, is_quick=given.quick)
         heard: list[int] = []
         chosen: dict[str, Callable[[], float]] = {
             "bare step": lambda: sides.images_per_s(sides.BARE, work),

@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def measure(name: str, work: Work, rounds: int, machine: Machine, source: str, *, is_quick: bool) -> None:
-    settled = sides.settled(work)
+    settled = sides.settled(work, is_quick=is_quick)
     chosen = {
         "ViTScope": lambda: sides.images_per_s(sides.OURS, settled),
         "bare step": lambda: sides.images_per_s(sides.BARE, settled),
@@ -72,7 +72,7 @@ def measure(name: str, work: Work, rounds: int, machine: Machine, source: str, *
     use = {"ViTScope, FLOPs use": [flops * rate / peak for rate in found["ViTScope"]]}
     write(
         f"throughput-{name}", found | shares | use, "images/s (ratios are shares of 1)",
-        work=work.__dict__, source=source, flops_an_image=flops, best_peer=best, is_quick=is_quick,
+        work=settled.__dict__, source=source, flops_an_image=flops, best_peer=best, is_quick=is_quick,
     )  # fmt: skip
 
 

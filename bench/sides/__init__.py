@@ -54,15 +54,20 @@ def run(script: Path, work: Work) -> dict[str, Any]:
     return found
 
 
-def settled(work: Work) -> Work:
+def settled(work: Work, *, is_quick: bool) -> Work:
     """The work with ViTScope's choices for this machine as options, made by a run that does not count.
 
     That run fills the cache of `work.workspace` too. So no round measures anew, and the bare step computes alike.
+    `is_quick`: without trying what compiling would bring, which takes minutes.
     """
+    if is_quick:
+        work = replace(work, options=(*work.options, "train.compile=off"))
     run(OURS, replace(work, budget_s=SETTLING_S))
     newest = max((Path(work.workspace) / "runs").iterdir(), key=lambda folder: folder.stat().st_mtime)
     train = yaml.safe_load((newest / "config.yaml").read_text(encoding="utf-8"))["train"]
-    return replace(work, options=(*work.options, *(f"train.{name}={train[name]}" for name in CHOICES)))
+    chosen = [f"train.{name}={train[name]}" for name in CHOICES]
+    print(f"  ViTScope's choices here: {', '.join(chosen)}", flush=True)
+    return replace(work, options=(*work.options, *chosen))
 
 
 def images_per_s(script: Path, work: Work) -> float:
