@@ -90,7 +90,7 @@ def assemble(
             evaluation_loader(samples, a.preprocess, c.train.eval_batch_size, c.data.workers or 0),
             len(samples),
             a.preprocess.size,
-            plan.machine.memory_bytes if c.train.memory is None else 0,
+            plan.spare_bytes,
         )
         for split in ("val", "test")
         if len(samples := plan.manifest.of_split(split))

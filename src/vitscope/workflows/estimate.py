@@ -41,8 +41,8 @@ def estimate(requested: Mapping[str, Any], workspace: Workspace) -> Estimate:
     c, a, classes = plan.config, plan.architecture, len(plan.classes)
     counts = {split: len(plan.manifest.of_split(split)) for split in ("train", "val", "test")}
     estimator = Estimator(c, a, classes)
-    memory = plan.machine.memory_bytes if c.train.memory is None else 0
-    kept = sum(kept_bytes(counts[split], a.preprocess.size, memory) for split in ("val", "test"))
+    spare = plan.spare_bytes if plan.choices.device == "cpu" else 0  # a GPU's memory holds none of them
+    kept = sum(kept_bytes(counts[split], a.preprocess.size, spare) for split in ("val", "test"))
     part = math.ceil(c.train.batch_size / c.train.accumulation)
     checkpoint = 4 * a.parameters + estimator.state_bytes + estimator.average_bytes
     data_bytes = sum(plan.manifest.table["size_bytes"].to_pylist())

@@ -61,6 +61,11 @@ class Plan:
     def total_steps(self) -> int:
         return self.steps_per_epoch * self.config.train.epochs
 
+    @property
+    def spare_bytes(self) -> int:
+        """Memory of which a part may keep evaluation inputs; none where training was given a limit."""
+        return self.machine.memory_bytes if self.config.train.memory is None else 0
+
 
 class _Subject(NamedTuple):
     """What a run is about, as far as the request and the data tell, and what to tell of it."""
