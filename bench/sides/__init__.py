@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,14 @@ SETTLING_S = 1800.0
 CHOICES = ("precision", "attention", "compile")
 BENCH = Path(__file__).parents[1]
 OURS, BARE = Path(__file__).with_name("ours.py"), Path(__file__).with_name("bare.py")
-PEERS: Mapping[str, Path] = {
+PEERS: dict[str, Path] = {
     "Lightning": BENCH / "peers" / "with_lightning.py",
     "HF Trainer": BENCH / "peers" / "with_hf_trainer.py",
     "plain PyTorch": BENCH / "peers" / "plain.py",
     "LightlyTrain": BENCH / "peers" / "with_lightly_train.py",
 }
+if os.environ.get("TIMM_TRAIN"):  # its script is not on PyPI
+    PEERS["timm train.py"] = BENCH / "peers" / "with_timm.py"
 
 
 class SideFailed(Exception):
