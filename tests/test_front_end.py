@@ -12,6 +12,8 @@ from types import ModuleType
 
 import pytest
 
+from vitscope.config import options
+
 ROOT = Path(__file__).parent.parent
 WEB = ROOT / "web"
 
@@ -82,3 +84,10 @@ def test_the_built_files_are_in_the_wheel_and_not_in_git():
     assert wheel["artifacts"] == ["src/vitscope/dashboard/static"]
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
     assert {"src/vitscope/dashboard/static/", "web/node_modules/"} <= set(ignored)
+
+
+def test_every_option_of_the_form_has_its_help_in_chinese():
+    text = (WEB / "src" / "i18n" / "options.ts").read_text(encoding="utf-8")
+    told = set(re.findall(r'^  "?([a-z_.]+)"?: ".*[\u4e00-\u9fff].*",$', text, re.MULTILINE))
+    with_texts_of_their_own = {"version", "name", "recipe", "data.source"}
+    assert told == {option.path for option in options()} - with_texts_of_their_own

@@ -91,7 +91,8 @@ def test_what_a_run_can_be_made_of_is_known_without_the_clerk(client: TestClient
     told = client.get("/api/options").json()
     assert told["schema"] == json.loads(json.dumps(config.schema()))
     assert {"digits", "shapes"} <= {source["name"] for source in told["sources"] if source["kind"] == "builtin"}
-    assert {recipe["name"]: bool(recipe["help"]) for recipe in told["recipes"]}["digits"]
+    (finetune,) = (recipe for recipe in told["recipes"] if recipe["name"] == "finetune")
+    assert finetune["help"] and finetune["options"]["train"]["epochs"] == 10
     assert client.app.state.parts.clerk.pid is None  # type: ignore[attr-defined]
     assert client.get("/api/models").json()["request"] == {"ask": "models"}
     assert not workspace.root.exists()

@@ -41,19 +41,20 @@ def labels_of(manifest: Manifest, split: str) -> dict[str, str]:
 
 
 def test_a_folder_is_checked_and_split(pictures: Path, workspace: Workspace) -> None:
-    manifest, notices = prepare(config(pictures), workspace)
+    manifest, warnings, notices = prepare(config(pictures), workspace)
+    assert warnings == []
     assert manifest.classes == ("apple", "pear", "plum") and manifest.source == "pictures"
     assert sizes(manifest) == {"train": 29, "val": 3, "test": 8}  # of 40: 20 %, then 10 % of 32
     assert notices[-1].startswith("No validation and no test split were given: of 40 images, 8 (20 %)")
     assert not workspace.root.exists()
-    again, _ = prepare(config(pictures), workspace)
+    again, *_ = prepare(config(pictures), workspace)
     assert again.table.equals(manifest.table)
 
 
 def test_the_options_reach_the_split(pictures: Path, workspace: Workspace) -> None:
-    manifest, _ = prepare(config(pictures, test_fraction=0.5, val_fraction=0.0), workspace)
+    manifest, *_ = prepare(config(pictures, test_fraction=0.5, val_fraction=0.0), workspace)
     assert sizes(manifest) == {"train": 20, "val": 0, "test": 20}
-    other, _ = prepare(config(pictures, test_fraction=0.5, val_fraction=0.0, split_seed=1), workspace)
+    other, *_ = prepare(config(pictures, test_fraction=0.5, val_fraction=0.0, split_seed=1), workspace)
     assert labels_of(other, "test").keys() != labels_of(manifest, "test").keys()
 
 
@@ -63,11 +64,11 @@ def test_no_data_is_told(workspace: Workspace) -> None:
 
 
 def test_empty_files_do_not_change_the_split_of_the_rest(pictures: Path, workspace: Workspace) -> None:
-    before, _ = prepare(config(pictures), workspace)
+    before, *_ = prepare(config(pictures), workspace)
     (pictures / "apple/zero.jpg").touch()
-    after, notices = prepare(config(pictures), workspace)
+    after, warnings, _ = prepare(config(pictures), workspace)
     assert labels_of(after, "test") == labels_of(before, "test")
-    assert "1 image file of 41 left out, empty" in notices[0]
+    assert "1 image file of 41 left out, empty" in warnings[0]
 
 
 def test_fault_27_val_and_test_are_mapped_by_name_whatever_their_order(
@@ -76,7 +77,7 @@ def test_fault_27_val_and_test_are_mapped_by_name_whatever_their_order(
     main = make_pictures({"b": 12, "c": 12, "a": 12}, name="main")
     val = make_pictures({"c": 2, "b": 3}, name="val")  # sorted by itself, c would be 1 and b 0
     test = make_pictures({"c": 4}, name="test")
-    manifest, notices = prepare(config(main, val=val, test=test), workspace)
+    manifest, _, notices = prepare(config(main, val=val, test=test), workspace)
     assert manifest.classes == ("a", "b", "c")
     assert manifest.counts("val") == {"a": 0, "b": 3, "c": 2} and manifest.counts("test") == {"a": 0, "b": 0, "c": 4}
     for split in ("train", "val", "test"):
@@ -90,7 +91,7 @@ def test_a_source_with_splits_gives_the_one_asked_for(make_pictures: Make, works
     main = make_pictures({"a": 12, "b": 12}, name="main")
     for split, number in (("train", 9), ("validation", 3), ("test", 5)):
         other = make_pictures({"a": number, "b": number}, name="other", split=split)
-    manifest, _ = prepare(config(main, val=other, test=other), workspace)
+    manifest, *_ = prepare(config(main, val=other, test=other), workspace)
     assert sizes(manifest) == {"train": 24, "val": 6, "test": 10}
     with pytest.raises(RequestError, match="has no val split"):
         shutil.rmtree(other / "validation")
@@ -101,7 +102,7 @@ def test_an_own_split_is_replaced_and_told(make_pictures: Make, workspace: Works
     for split, number in (("train", 10), ("test", 5)):
         main = make_pictures({"a": number, "b": number}, name="main", split=split)
     test = make_pictures({"a": 2, "b": 2}, name="elsewhere")
-    manifest, notices = prepare(config(main, test=test), workspace)
+    manifest, _, notices = prepare(config(main, test=test), workspace)
     assert sizes(manifest) == {"train": 18, "val": 2, "test": 4}
     assert "--test takes the place of the 10 test images of 'main'." in notices
 
@@ -140,7 +141,7 @@ def test_an_imported_set_is_found_by_name_and_images_stay(pictures: Path, worksp
     assert row.manifest == "datasets/fruit/manifest.parquet" and notices == []
     assert list_(workspace) == [row]
     assert [p.name for p in workspace.datasets_folder.rglob("*")] == ["fruit", "manifest.parquet"]
-    manifest, _ = prepare(config("fruit"), workspace)
+    manifest, *_ = prepare(config("fruit"), workspace)
     assert manifest.source == "fruit" and sizes(manifest) == {"train": 29, "val": 3, "test": 8}
     assert all(Path(path).parent.parent == pictures.resolve() for path in manifest.table["path"].to_pylist())
 
@@ -186,8 +187,8 @@ def test_digits_under_a_name_move_with_the_workspace(tmp_path: Path, monkeypatch
     monkeypatch.setattr(artifacts, "flush", lambda path: None)
     import_dataset("digits", "mine", Workspace(tmp_path / "old"))
     (tmp_path / "old").rename(tmp_path / "new")
-    manifest, notices = prepare(config("mine"), Workspace(tmp_path / "new"))
-    assert len(manifest) == 1797 and len(notices) == 1
+    manifest, warnings, notices = prepare(config("mine"), Workspace(tmp_path / "new"))
+    assert len(manifest) == 1797 and len(notices) == 1 and warnings == []
     assert all(path.startswith(f"{tmp_path}/new/") for path in manifest.table["path"].to_pylist())
 
 
@@ -209,10 +210,10 @@ def test_fault_26_changed_and_added_files_are_told_with_examples(pictures: Path,
     imported = import_dataset(str(pictures), "fruit", workspace).row
     shutil.copy(pictures / "pear/000.png", pictures / "pear/new.png")
     shutil.copy(pictures / "pear/001.png", pictures / "pear/002.png")
-    manifest, notices = prepare(config("fruit"), workspace)
-    assert "1 file has been added" in notices[0] and "pear/new.png" in notices[0]
-    assert f"vitscope data import {pictures} --name fruit --replace" in notices[0]
-    assert "1 file has changed since the import" in notices[1] and "pear/002.png" in notices[1]
+    manifest, warnings, _ = prepare(config("fruit"), workspace)
+    assert "1 file has been added" in warnings[0] and "pear/new.png" in warnings[0]
+    assert f"vitscope data import {pictures} --name fruit --replace" in warnings[0]
+    assert "1 file has changed since the import" in warnings[1] and "pear/002.png" in warnings[1]
     assert len(manifest) == 40 and manifest.fingerprint != imported.fingerprint
     sizes_now = dict(zip(manifest.table["path"].to_pylist(), manifest.table["size_bytes"].to_pylist(), strict=True))
     assert sizes_now[str(pictures / "pear/002.png")] == (pictures / "pear/001.png").stat().st_size
@@ -262,9 +263,9 @@ def test_faults_01_03_a_check_names_bad_files_and_training_leaves_them_out(flawe
         ("text.jpg", "not an image (5 bytes)"),
         ("zero.jpg", "an empty file (0 bytes)"),
     ]
-    manifest, notices = prepare(config("fruit"), workspace)
+    manifest, warnings, _ = prepare(config("fruit"), workspace)
     assert len(manifest) == 40
-    assert [notice.split(":")[0] for notice in notices[:2]] == [
+    assert [text.split(":")[0] for text in warnings[:2]] == [
         "1 image file of 42 left out, empty (0 bytes)",
         "1 image file of 42 left out, found bad by 'vitscope data check'",
     ]

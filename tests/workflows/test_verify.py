@@ -67,17 +67,17 @@ def test_what_was_written_over_is_told_and_looked_at_the_next_time(
     assert second.fingerprint == first.fingerprint and all(file.is_file() for file in second.kept)
     (text,) = told(second)
     assert text.startswith("1 picture of 40 changed") and "plum/001.png" in text
-    third, notices = prepare(data, workspace)
+    third, warnings, _ = prepare(data, workspace)
     assert third.kept == () and third.fingerprint != first.fingerprint and told(third) == []
-    assert any("1 file has changed since the import" in notice for notice in notices) == is_imported
+    assert any("1 file has changed since the import" in text for text in warnings) == is_imported
 
 
 def test_an_imported_set_sees_what_is_added_or_gone_at_once(pictures: Path, workspace: Workspace) -> None:
     import_dataset(str(pictures), "fruit", workspace)
     for _ in range(2):
-        assert not any("fruit" in notice for notice in prepare(DataConfig(source="fruit"), workspace).notices)
+        assert not any("fruit" in notice for notice in prepare(DataConfig(source="fruit"), workspace).warnings)
     shutil.copy(pictures / "pear/000.png", pictures / "pear/new.png")
-    assert "1 file has been added" in prepare(DataConfig(source="fruit"), workspace).notices[0]
+    assert "1 file has been added" in prepare(DataConfig(source="fruit"), workspace).warnings[0]
 
 
 def test_a_run_tells_it_while_it_trains(

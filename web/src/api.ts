@@ -100,9 +100,15 @@ export interface SeriesAnswer {
   notices: Notice[];
 }
 
+export interface Recipe {
+  name: string;
+  help: string;
+  options: Mapping; // nested by group
+}
+
 export interface Options {
   schema: Mapping;
-  recipes: { name: string; help: string }[];
+  recipes: Recipe[];
   sources: { name: string; kind: "builtin" | "imported"; count: number | null }[];
 }
 

@@ -23,7 +23,7 @@ const row = (values: Partial<RunSummary> = {}): RunSummary => ({
   id: "r", name: "first", status: "finished", source: "digits", model: "vit", created_at: "2026-01-01T00:00:00+00:00", updated_at: "", epochs: 5, step: 50, total_steps: 50,
   progress: 1, best_val_top1: 0.9, test_top1: 0.8, message: "", parent: null, ...values,
 });
-const field: Field = { path: "optim.lr", group: "optim", name: "lr", help: "", kind: "number", isNullable: false, default: 0.1, choices: [], bounds: [], unit: "", flag: "" };
+const field: Field = { path: "optim.lr", group: "optim", name: "lr", help: "", kind: "number", isNullable: false, default: 0.1, isByRecipe: false, choices: [], bounds: [], unit: "", flag: "" };
 let shown: Record<string, unknown>[] = [];
 const open = <P extends Record<string, unknown>>(component: unknown, props: P) => {
   shown.push(mount(component as never, { target: document.body, props: props as never }) as never);

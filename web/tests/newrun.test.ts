@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { Mapping } from "../src/api";
-import { asCommand, fieldsOf, nested, parse, type Field } from "../src/newrun/schema";
+import type { Mapping, Recipe } from "../src/api";
+import { asCommand, fieldsOf, nested, parse, withRecipe, type Field } from "../src/newrun/schema";
 import { filterChoices } from "../src/parts/choices";
 
 // As pydantic writes it, by hand.
@@ -53,6 +53,18 @@ describe("the form", () => {
     expect(field("optim.lr").bounds).toEqual([{ kind: "atMost", value: 100 }, { kind: "above", value: 0 }]);
     expect([field("model.size").unit, field("optim.lr").flag, field("dummy").help]).toEqual(["pixels", "--lr", "An option nobody has heard of."]);
     expect(field("model.interpolation").choices).toEqual(["bilinear", "bicubic"]);
+  });
+
+  it("shows a recipe's values as the defaults, and which of them wait for a recipe to be chosen", () => {
+    const recipes: Recipe[] = [
+      { name: "warm", help: "", options: { optim: { lr: 0.5 }, model: { kwargs: { depth: 6 } } } },
+      { name: "cold", help: "", options: { optim: { lr: 0.1 }, seed: 7 } },
+    ];
+    const of = (name: string) => withRecipe(fields, recipes, name).map((f) => [f.path, f.default, f.isByRecipe]).slice(0, 3);
+    expect(of("cold")).toEqual([["seed", 7, false], ["optim.lr", 0.1, false], ["optim.betas", [0.9, 0.999], false]]);
+    expect(of("warm").slice(0, 2)).toEqual([["seed", 0, false], ["optim.lr", 0.5, false]]);
+    expect(of("")).toEqual([["seed", 0, true], ["optim.lr", 0.001, true], ["optim.betas", [0.9, 0.999], false]]);
+    expect(withRecipe(fields, recipes, "warm").find((f) => f.path === "model.kwargs")!.default).toEqual({ depth: 6 });
   });
 
   it("reads values and says what is wrong with others", () => {

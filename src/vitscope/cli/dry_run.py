@@ -39,6 +39,8 @@ def lines(e: Estimate, workspace: Workspace) -> Iterator[str]:
     yield f"Time         about {_time(e.total_s)} here ({by}{e.step_s:.2f} s a step, loading of pictures not counted)"
     for reason in plan.choices.reasons:
         yield f"Machine      {reason}"
+    for warning in plan.warnings:
+        yield f"Warning      {warning}"
     for notice in plan.notices:
         yield f"Note         {notice}"
 

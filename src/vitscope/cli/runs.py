@@ -80,9 +80,13 @@ def show(
         _section("Checkpoints", ("name", "size", ""), [_checkpoint(c) for c in facts["checkpoints"]])
     if facts["files"]:
         _section("Files", ("path", "size", ""), _files(facts["files"]))
-    if notices := facts["notices"]:
+    notes = [notice for notice in facts["notices"] if notice["level"] == "info"]
+    warnings = [notice for notice in facts["notices"] if notice["level"] != "info"]
+    for title, notices in (("Notes", notes), ("Warnings", warnings)):
+        if not notices:
+            continue
         left_out = f", the last {SHOWN_NOTICES} of {len(notices)}" if len(notices) > SHOWN_NOTICES else ""
-        say(f"\nWarnings{left_out}")
+        say(f"\n{title}{left_out}")
         for notice in notices[-SHOWN_NOTICES:]:
             at = f"step {notice['step']:,}: " if notice["step"] is not None else ""
             say(f"  {at}{shown(notice['text'])}")

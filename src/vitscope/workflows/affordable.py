@@ -46,10 +46,13 @@ def afforded(
     manifest: Manifest,
     machine: Machine,
     *,
+    side: int | None = None,
     may_time: bool,
     may_freeze: bool = False,
 ) -> Afforded:
     """`c`, or one of the `lighter` (ascending), or `c` at a smaller image size.
+
+    `side`: that of the pictures, where somebody has looked at them (`recipe.look_at`).
 
     To fit it into a time budget, a step is timed, which takes some seconds (`may_time`); of given weights the first
     layers are frozen then, but where all of them can learn of the largest pictures (`may_freeze`: nobody said which).
@@ -59,7 +62,7 @@ def afforded(
     own, shown = describe(c.model, c.data, classes), 0
     candidates, useful = [*lighter, c], [*lighter, c]
     if not lighter and c.model.image_size is None and own.takes_any_size:
-        shown = look_at(training).side
+        shown = look_at(training).side if side is None else side
         candidates = [sized(c, side) for side in sides_below(own.preprocess.size, patch_of(own, classes))]
         useful = [one for one in candidates if not shown or (one.model.image_size or 0) <= ENLARGED * shown]
         useful = useful or candidates[:1]

@@ -37,10 +37,18 @@ class Prepared(NamedTuple):
     notices: list[str]
 
 
+class ForTraining(NamedTuple):
+    """A manifest with every sample in a split; what is odd about it, and what was decided for it: a sentence each."""
+
+    manifest: Manifest
+    warnings: list[str]
+    notices: list[str]
+
+
 # ---------------------------------------------------------------------------------------------- for training
 
 
-def prepare(data: DataConfig, workspace: Workspace) -> Prepared:
+def prepare(data: DataConfig, workspace: Workspace) -> ForTraining:
     """One manifest of the source and of `val` and `test` where they are given: checked, and every sample in a split.
 
     Class names and their order are those of the source; `val` and `test` are mapped onto them by name and take the
@@ -51,22 +59,23 @@ def prepare(data: DataConfig, workspace: Workspace) -> Prepared:
             "No data given. Name a folder with one folder a class, 'digits', 'shapes', or an imported data set."
         )
     place = workspace.cache_folder / INDEXES if workspace.root.is_dir() else None
-    main, notices = read(data.source, workspace, place)
+    main, warnings = read(data.source, workspace, place)
+    notices: list[str] = []
     for name, text in (("val", data.val), ("test", data.test)):
         if text is not None:
             part, told = read_split(text, name, main.classes, workspace, f"--{name}", place)
             others = replace(main, table=main.table.filter(pc.field("split") != name))
             if number := len(main) - len(others):
-                told.append(f"--{name} takes the place of the {count(number, f'{name} image')} of '{main.source}'.")
+                notices.append(f"--{name} takes the place of the {count(number, f'{name} image')} of '{main.source}'.")
             main = _join(others, part, name, text)
-            notices += told
+            warnings += told
     main, told = checks.check_trainable(main)
     main, sentence = split.assign(main, data.val_fraction, data.test_fraction, data.split_seed)
-    told.append(sentence)
+    notices.append(sentence)
     if data.per_class is not None:
         main, sentence = split.few(main, data.per_class, data.split_seed)
-        told.append(sentence)
-    return Prepared(main, [*notices, *told])
+        notices.append(sentence)
+    return ForTraining(main, [*warnings, *told], notices)
 
 
 def read(text: str, workspace: Workspace, place: Path | None = None) -> Prepared:

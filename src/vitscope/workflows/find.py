@@ -104,7 +104,7 @@ def find_lr(
     if figure is not None:
         style.check_format(figure)
     plan = resolve(requested, workspace)
-    told: list[str] = list(plan.notices)
+    told: list[str] = [*plan.warnings, *plan.notices]
     with trying(plan, workspace, told) as training:
         points = sweep(training, low, high, steps, tell)
     is_diverged = len(points) < steps
@@ -144,7 +144,7 @@ def find_batch_size(
             f"Not even one image at a time fits in {most / 1e9:.2g} GB: about {needed / 1e9:.2g} needed."
         )
     images_there, least = len(plan.manifest.of_split("train")), 1 if takes_one(plan) else 2
-    began, told, trials = time.monotonic(), list(plan.notices), dict[int, Trial]()
+    began, told, trials = time.monotonic(), [*plan.warnings, *plan.notices], dict[int, Trial]()
 
     with trying(plan, workspace, told) as training:
         if training.on_features:

@@ -46,6 +46,7 @@ class Plan:
     architecture: Architecture
     machine: Machine
     choices: Choices
+    warnings: tuple[str, ...]
     notices: tuple[str, ...]
     measured: tuple[str, ...] = ()  # choices that were measured, with the numbers
 
@@ -68,10 +69,11 @@ class Plan:
 
 
 class _Subject(NamedTuple):
-    """What a run is about, as far as the request and the data tell, and what to tell of it."""
+    """What a run is about, as far as the request and the data tell; what is odd about it, and what was decided."""
 
     config: RunConfig
     manifest: Manifest
+    warnings: list[str]
     notices: list[str]
 
 
@@ -93,9 +95,9 @@ def resolve(
     """
     is_new = manifest_file is None
     if is_new:
-        c, manifest, notices = _new(requested, workspace, may_time=may_time or may_measure)
+        c, manifest, warnings, notices = _new(requested, workspace, may_time=may_time or may_measure)
     else:
-        c, manifest, notices = _begun(requested, manifest_file)
+        c, manifest, warnings, notices = _begun(requested, manifest_file)
     training, classes = manifest.of_split("train"), len(manifest.classes)
     c, told = suited.with_batch(c, len(training))
     notices += told
@@ -125,7 +127,7 @@ def resolve(
     if c.train.memory is not None and is_new:  # a resumed run keeps what was chosen
         c, found = fitted(c, a, classes)
         notices += [found, *(text for text in suited.check_parts(c, a, classes) if text not in notices)]
-    return Plan(c, manifest, a, machine, choices, (*notices, *choices.warnings), measured)
+    return Plan(c, manifest, a, machine, choices, (*warnings, *choices.warnings), tuple(notices), measured)
 
 
 def _new(requested: Mapping[str, Any], workspace: Workspace, *, may_time: bool) -> _Subject:
@@ -141,18 +143,20 @@ def _new(requested: Mapping[str, Any], workspace: Workspace, *, may_time: bool) 
     if c.train.time_budget is not None and "epochs" in requested.get("train", {}):
         raise RequestError("--time-budget fits the number of epochs to the time: leave --epochs out, or the budget.")
     notices = check_init(c.model, workspace)
-    manifest, told = prepare(c.data, workspace)
+    manifest, warnings, told = prepare(c.data, workspace)
     notices += told
     lighter: list[RunConfig] = []
+    side: int | None = None
     if is_open(requested):
         pictures = look_at(manifest.of_split("train"))
         chosen = auto.choose(facts(requested, pictures))
         notices.append(chosen.reason)
         c = with_recipe(requested, pictures)
+        side = pictures.side
         lighter = [with_recipe(requested, pictures, options) for options in chosen.lighter]
     may_freeze = "frozen" not in requested.get("model", {})
-    c, told = afforded(c, lighter, manifest, probe(), may_time=may_time, may_freeze=may_freeze)
-    return _Subject(c, manifest, [*notices, *told])
+    c, told = afforded(c, lighter, manifest, probe(), side=side, may_time=may_time, may_freeze=may_freeze)
+    return _Subject(c, manifest, warnings, [*notices, *told])
 
 
 def _begun(requested: Mapping[str, Any], manifest_file: Path) -> _Subject:
@@ -160,13 +164,13 @@ def _begun(requested: Mapping[str, Any], manifest_file: Path) -> _Subject:
     c = with_recipe(requested)
     if c.model.lora_rank:
         check_peft()
-    manifest, notices = Manifest.load(manifest_file), []
+    manifest, warnings = Manifest.load(manifest_file), []
     if len(manifest) < LARGE and (changed := manifest.changed()):  # of more, `verify.py` tells while it trains
-        notices.append(
+        warnings.append(
             f"{count(len(changed), 'picture')} of {len(manifest):,} changed or vanished since the run began "
             f"({some(changed)}): what follows is not what it would have been."
         )
-    return _Subject(c, manifest, notices)
+    return _Subject(c, manifest, warnings, [])
 
 
 def check_init(c: ModelConfig, workspace: Workspace) -> list[str]:
@@ -211,4 +215,4 @@ def resolve_resumed(
         f"This run began on another kind of machine ({was_machine}); here: {now}. Device, precision and threads are "
         "chosen anew where they were not asked for; it goes on, close to but not bit for bit as there."
     )
-    return replace(plan, notices=(*plan.notices, told))
+    return replace(plan, warnings=(*plan.warnings, told))

@@ -51,7 +51,7 @@ def show_run(
     metrics, the newest value of each: split, name, value, step, epoch (NaN and the infinities as texts);
     checkpoints, oldest first: name, step, is_best, is_last, size_bytes;
     files, checkpoints aside: path (within the folder), size_bytes;
-    notices, the warnings and errors it met: time, step, level, text.
+    notices, what was told, warned of and went wrong: time, step, level, text, alert (the kind of one, or null).
 
     `newest`: the newest values, where they are known already: reading them takes a while where millions are recorded.
     `settles`: write down first how jobs have ended that died without a word; not where the caller sees to it.
@@ -85,8 +85,9 @@ def show_run(
         "files": _files(folder),
         "notices": [
             {"time": iso(event.time), "step": event.step, "level": event.level, "text": event.text}
+            | {"alert": event.data.get("kind") if event.kind == "alert" else None}
             for event in query.events(database, row.id)
-            if event.level != "info"
+            if event.kind == "notice" or event.level != "info"
         ],
     }
 

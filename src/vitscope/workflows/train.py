@@ -216,8 +216,10 @@ def _train(
                 closing.callback(verification.close)
                 bus.add([verification])
             started(run)
-            for text in (*plan.notices, *repeated):
+            for text in (*plan.warnings, *repeated):
                 bus(Notice(text, "warning", progress.step))
+            for text in plan.notices:
+                bus(Notice(text, "info", progress.step))
             if plan.measured:
                 bus(Notice(f"Chosen for this machine: {'; '.join(plan.measured)}.", "info", progress.step))
             stop.is_graceful = True

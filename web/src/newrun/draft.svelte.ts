@@ -29,7 +29,7 @@ export function keepDraft(): void {
 /** Fills the form in with what another run was asked for. */
 export function fillIn(asked: Mapping): void {
   const { "data.source": source = "", recipe = "", name = "", version: _, ...values } = typed(asked);
-  Object.assign(draft, { source, recipe, name, values });
+  Object.assign(draft, { source, recipe: recipe === "auto" ? "" : recipe, name, values });
 }
 
 function kept(): Partial<Draft> {

@@ -1,5 +1,5 @@
 /** The form's fields, made of `RunConfig`'s JSON Schema: what is declared there appears here. */
-import type { Mapping, Value } from "../api";
+import type { Mapping, Recipe, Value } from "../api";
 
 export type Kind = "number" | "integer" | "boolean" | "choice" | "text" | "pair" | "mapping";
 
@@ -11,6 +11,7 @@ export interface Field {
   kind: Kind;
   isNullable: boolean;
   default: Value;
+  isByRecipe: boolean; // which recipe, and so which value, is chosen once the pictures are known
   choices: string[];
   bounds: Bound[];
   unit: string;
@@ -36,6 +37,17 @@ export function fieldsOf(schema: Mapping, group = ""): Field[] {
   return walk(schema, group);
 }
 
+/** The fields with what the named recipe sets as their defaults; where none is named, with those marked that some recipe sets. */
+export function withRecipe(fields: Field[], recipes: Recipe[], name: string): Field[] {
+  const set = ({ options }: Recipe, field: Field) => (field.group ? (options[field.group] as Mapping | undefined)?.[field.name] : options[field.name]);
+  const named = recipes.find((recipe) => recipe.name === name);
+  return fields.map((field) => {
+    if (!named) return recipes.some((recipe) => set(recipe, field) !== undefined) ? { ...field, isByRecipe: true } : field;
+    const value = set(named, field);
+    return value === undefined ? field : { ...field, default: value };
+  });
+}
+
 function fieldOf(root: Mapping, property: Mapping, name: string, group: string): Field {
   const alternatives = ((property.anyOf ?? [property]) as Mapping[]).map((each) => resolved(root, each));
   const typed = alternatives.find((each) => each.type !== "null") ?? {};
@@ -47,6 +59,7 @@ function fieldOf(root: Mapping, property: Mapping, name: string, group: string):
     kind: kindOf(typed),
     isNullable: alternatives.some((each) => each.type === "null"),
     default: property.default ?? null,
+    isByRecipe: false,
     choices: ((typed.enum ?? []) as Value[]).map(String),
     bounds: Object.entries(BOUNDS).flatMap(([key, kind]) => (typeof typed[key] === "number" ? [{ kind, value: typed[key] }] : [])),
     unit: String(property.unit ?? ""),

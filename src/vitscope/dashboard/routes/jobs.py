@@ -44,7 +44,10 @@ def options(here: Here) -> dict[str, Any]:
 
     sources = [{"name": name, "kind": "builtin", "count": None} for name in SOURCES]
     sources += [{"name": r.name, "kind": "imported", "count": r.count} for r in imported(here.workspace).values()]
-    recipes = [{"name": name, "help": (recipe.__doc__ or "").partition("\n")[0]} for name, recipe in RECIPES.items()]
+    recipes = [
+        {"name": name, "help": (recipe.__doc__ or "").partition("\n")[0], "options": recipe.OPTIONS}
+        for name, recipe in RECIPES.items()
+    ]
     return {"schema": config.schema(), "recipes": recipes, "sources": sources}
 
 
