@@ -54,6 +54,8 @@ LEVERS: dict[str, list[str]] = {
     "balanced": ["data.sampling=balanced"],
     "tta": ["train.tta=flip"],
     "half-frozen": ["model.frozen=0.5"],
+    "pos-embed-antialias": ["model.pos_embed=antialias"],
+    "pos-embed-plain": ["model.pos_embed=plain"],
 }
 
 
