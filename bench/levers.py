@@ -5,18 +5,20 @@
 
 The test split is never looked at: it is set aside, a quarter of the rest chooses, three quarters are trained on. Prints
 a table: validation accuracy of the last epoch, its difference to the recipe as it is, images/s. `--levers` takes names
-of the table below, or for one of your own `name:option=value;option=value`. Asserts nothing.
+of the table below, or for one of your own `name:option=value;option=value`. Asserts nothing. Each run is kept as it
+ends: the same command goes on where it was stopped, as long as the source is the same commit's.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from measuring import write
+from measuring import RESULTS, facts, write
 
 import vitscope
 
@@ -63,10 +65,19 @@ def main() -> None:
     a = arguments()
     levers = {"as it is": []} | dict(chosen(text) for text in a.levers.split(",") if text)
     runs: list[dict[str, Any]] = []
+    kept = RESULTS / f"levers-{Path(a.source).name}.runs.jsonl"
+    commit = facts()["commit"]
     with tempfile.TemporaryDirectory() as place:
         for seed in range(a.seeds):
             for name, assignments in levers.items():
-                runs.append({"lever": name, "seed": seed} | trained(a, [*a.set, *assignments], seed, Path(place)))
+                key = {"commit": commit, "source": a.source, "recipe": a.recipe, "lever": name, "seed": seed}
+                key |= {"assignments": [*length(a), *a.set, *assignments]}
+                if (run := known(kept, key)) is None:
+                    run = key | trained(a, [*a.set, *assignments], seed, Path(place))
+                    kept.parent.mkdir(exist_ok=True)
+                    with kept.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(run) + "\n")
+                runs.append(run)
                 print(f"seed {seed}  {name:16} {runs[-1]['val_top1']:.2%}  {runs[-1]['seconds']:.0f} s", flush=True)
     told(a, runs, list(levers))
 
@@ -77,13 +88,23 @@ def chosen(text: str) -> tuple[str, list[str]]:
     return (name, own.split(";")) if colon else (name, LEVERS[name])
 
 
+def known(kept: Path, key: dict[str, Any]) -> dict[str, Any] | None:
+    """The run of this key, from an earlier call of the same command; None where there is none."""
+    lines = kept.read_text(encoding="utf-8").splitlines() if kept.exists() else []
+    return next((run for run in map(json.loads, lines) if {name: run.get(name) for name in key} == key), None)
+
+
+def length(a: argparse.Namespace) -> list[str]:
+    """How long each run is, as an option."""
+    return [f"train.time_budget={a.time_budget}"] if a.time_budget else [f"train.epochs={a.epochs}"]
+
+
 def trained(a: argparse.Namespace, assignments: list[str], seed: int, place: Path) -> dict[str, Any]:
     """One run: accuracy on the pictures that choose, after its last epoch; steps, seconds and images/s."""
-    length = [f"train.time_budget={a.time_budget}"] if a.time_budget else [f"train.epochs={a.epochs}"]
     given = {"recipe": a.recipe} if a.recipe else {}
     began = time.monotonic()
     run = vitscope.train(
-        a.source, workspace=place, seed=seed, assignments=[*QUIET, *CHOOSING, *length, *assignments], **given
+        a.source, workspace=place, seed=seed, assignments=[*QUIET, *CHOOSING, *length(a), *assignments], **given
     )
     seconds = time.monotonic() - began
     frame = run.metrics()
@@ -110,8 +131,7 @@ def told(a: argparse.Namespace, runs: list[dict[str, Any]], names: list[str]) ->
                 100 * (run["val_top1"] - before) for run, before in zip(own, base, strict=True)
             ]
         rows[f"{name}: images/s"] = [run["images_per_s"] for run in own]
-    length = a.time_budget or f"{a.epochs} epochs"
-    about = f"recipe {a.recipe or 'auto'}, {length} {' '.join(a.set)}".rstrip()
+    about = f"recipe {a.recipe or 'auto'}, {a.time_budget or f'{a.epochs} epochs'} {' '.join(a.set)}".rstrip()
     write(f"levers-{Path(a.source).name}", rows, about, arguments=vars(a), runs=runs)
 
 
