@@ -29,7 +29,9 @@ from vitscope.errors import Conflict, Interrupted, RequestError
 from vitscope.events import Event, StepsDone
 from vitscope.metrics import portable, query
 from vitscope.storage import archive, runs
+from vitscope.storage.artifacts import point
 from vitscope.storage.workspace import Workspace
+from vitscope.workflows.load import locate
 from vitscope.workflows.plot import plot
 from vitscope.workflows.run import Run
 from vitscope.workflows.run_export import export_run
@@ -131,8 +133,9 @@ def test_without_its_pictures_it_predicts_and_says_what_resume_needs(tmp_path: P
     )
     assert len(vitscope.predict(vitscope.load("latest", there), other)) == 9
     assert vitscope.evaluate("latest", other, workspace=there).count == 9
-    with pytest.raises(RequestError, match="none of the 29 pictures that this run learns from is where it was"):
+    with pytest.raises(RequestError, match="none of the 29 pictures that it learns from is where it was"):
         vitscope.resume("latest", epochs=3, workspace=there)
+    assert len(list_runs(there)) == 1
     runs.update_run(there.database, made.run.id, status="interrupted")
     with pytest.raises(RequestError, match=r"none of the 29 pictures.*Bring them back to that place"):
         vitscope.resume(made.run.id, workspace=there)
@@ -377,6 +380,46 @@ def test_where_the_archive_goes(made: Made, tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(RequestError, match="there is no folder nowhere"):
         export_run(made.workspace, "latest", "nowhere/x.tar")
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([name, "my.tar"])
+
+
+def test_links_of_ones_own_are_left_out_and_named(tmp_path: Path, there: Workspace) -> None:
+    here = Workspace(tmp_path / "here")
+    row = runs.create_run(here.database, name="linked", source="digits", model="vit")
+    runs.begin_attempt(here.database, row.id, 0)
+    checkpoint = here.run_folder(row.id) / "checkpoints" / "step-00000001"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "model.safetensors").write_bytes(b"x")
+    point(checkpoint.with_name("last"), checkpoint)
+    (here.run_folder(row.id) / "run.lock").touch()
+    (here.run_folder(row.id) / "mine").symlink_to(tmp_path)
+    done = export_run(here, row.id, tmp_path)
+    assert done.left_out == ["mine"]
+    import_run(there, done.file)
+    assert sorted(p.name for p in there.run_folder(row.id).iterdir()) == ["checkpoints"]
+    assert (there.run_folder(row.id) / "checkpoints" / "last").resolve().name == "step-00000001"
+
+
+def test_pointer_files_and_copies_that_followed_links_go_along(made: Made, tmp_path: Path, there: Workspace) -> None:
+    """As `best` and `last` are where there are no symlinks, and as a copy makes folders of them."""
+    for number, change in enumerate((as_file, as_folder)):
+        here, far = Workspace(tmp_path / f"here-{number}"), Workspace(tmp_path / f"far-{number}")
+        import_run(here, made.file)
+        change(here.run_folder(made.run.id) / "checkpoints" / "best")
+        import_run(far, export_run(here, made.run.id, tmp_path / f"{number}.tar").file)
+        best = [locate(made.run.id, w).path.name for w in (made.workspace, here, far)]
+        assert best == best[:1] * 3
+
+
+def as_file(link: Path) -> None:
+    target = link.resolve().name
+    link.unlink()
+    link.write_text(target)
+
+
+def as_folder(link: Path) -> None:
+    target = link.resolve()
+    link.unlink()
+    shutil.copytree(target, link)
 
 
 def test_a_run_whose_process_died_is_exported_as_interrupted(tmp_path: Path, there: Workspace) -> None:

@@ -14,7 +14,7 @@ import typer
 from vitscope.cli import completion
 from vitscope.cli.console import console, error_console, open_workspace, print_json, say, settings, warn
 from vitscope.cli.table import print_table
-from vitscope.text import count, shown, size
+from vitscope.text import count, shown, size, some
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, add_completion=False)
 
@@ -201,6 +201,8 @@ def export(
     say(f"Exported {shown(done.name)} ({done.id}) to {shown(done.file)}: {what}.")
     if done.pictures is not None:
         say(f"Not in it: the pictures ({done.pictures:,}). Its manifest names them.")
+    if done.left_out:
+        warn(f"Not in it either: {count(len(done.left_out), 'link')} in the run's folder ({some(done.left_out)}).")
     say(f"On the other machine: vitscope runs import {shlex.quote(shown(done.file.name))}")
 
 

@@ -23,7 +23,10 @@ Progress = Callable[[int, int], None]  # bytes done, of how many
 
 
 class Exported(NamedTuple):
-    """The archive of a run, and how many pictures its manifest names, which are not in it (None: it has none yet)."""
+    """The archive of a run, and how many pictures its manifest names, which are not in it (None: it has none yet).
+
+    `left_out`: links in the run's folder that are not its own.
+    """
 
     id: str
     name: str
@@ -31,6 +34,7 @@ class Exported(NamedTuple):
     files: int
     size_bytes: int
     pictures: int | None
+    left_out: list[str]
 
 
 def export_run(
@@ -73,7 +77,9 @@ def export_run(
             f"{title} is being trained{f' (pid {pid})' if pid else ''}: an archive of it would be of no one moment. "
             "Export it once it has ended; Ctrl-C ends it with a checkpoint, and it can be resumed afterwards."
         ) from None
-    return Exported(row.id, row.name, target, len(files), target.stat().st_size, pictures)
+    links = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_symlink())
+    left_out = [path for path in links if path not in pointers]
+    return Exported(row.id, row.name, target, len(files), target.stat().st_size, pictures, left_out)
 
 
 def _target(row: runs.RunRow, output: str | Path | None) -> Path:
