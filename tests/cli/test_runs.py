@@ -264,6 +264,8 @@ def test_compare_for_people_and_as_a_figure(workspace: Workspace, tmp_path: Path
     assert "its last numbers are not final" in result.stderr
     assert f"Drawn: {tmp_path / 'both.svg'}" in result.stdout
     assert (tmp_path / "both.svg").stat().st_size > 5_000
+    with pytest.raises(RequestError, match=r"\.png"):
+        call(workspace, "compare", first, second, "--figure", "both.gif")
     as_json = json.loads(call(workspace, "compare", first, second, "--json").stdout)
     assert list(as_json) == ["runs", "options", "data", "metrics", "environment", "notices"]
     assert as_json["metrics"][0] == {
@@ -288,7 +290,7 @@ def test_export_and_import_say_what_they_did(workspace: Workspace, tmp_path: Pat
     told = call(other, "import", str(file)).stdout
     assert f"Imported 花 [red] ({run_id})" in told
     assert told.rstrip().endswith(f"vitscope --workspace {other.root} runs show {run_id}")
-    assert "is here already, the very same" in call(other, "import", str(file)).stdout
+    assert "is here already, just as it is in the archive" in call(other, "import", str(file)).stdout
     shown = [json.loads(call(w, "show", run_id, "--json").stdout) for w in (workspace, other)]
     assert shown[0] | {"folder": shown[1]["folder"], "resume": shown[1]["resume"]} == shown[1]
     with pytest.raises(RequestError, match="not an archive"):

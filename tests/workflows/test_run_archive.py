@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from tests.conftest import TINY, draw_folder
 from tests.workflows.test_resume import assert_equal, everything
 from tests.workflows.test_trash import everything as files_of
 from vitscope.config import merge
-from vitscope.errors import Conflict, Interrupted, RequestError
+from vitscope.errors import Conflict, Interrupted, RequestError, WorkFailed
 from vitscope.events import Event, StepsDone
 from vitscope.metrics import portable, query
 from vitscope.storage import archive, runs
@@ -324,14 +323,15 @@ def test_the_same_again_is_told_and_changes_nothing(made: Made, there: Workspace
 
 def test_another_state_of_the_run_is_kept(made: Made, there: Workspace) -> None:
     import_run(there, made.file)
-    mine = there.run_folder(made.run.id) / "notes.txt"
-    mine.write_text("mine")
-    with pytest.raises(
-        RequestError, match=f"here already, in another state: 'notes.txt' differs.*--forever {made.run.id}"
-    ):
+    config = there.run_folder(made.run.id) / "config.yaml"
+    before = config.read_bytes()
+    config.write_bytes(before + b"# mine")
+    with pytest.raises(RequestError, match=f"another state: 'config.yaml' differs.*--forever {made.run.id}"):
         import_run(there, made.file)
-    assert mine.read_text() == "mine"
-    mine.unlink()
+    assert config.read_bytes() == before + b"# mine"
+    config.write_bytes(before)
+    vitscope.evaluate("latest", workspace=there)  # adds a figure
+    assert not import_run(there, made.file).is_new
     Run("latest", there).log("mine", 1.0)
     with pytest.raises(RequestError, match="in another state: it was trained further"):
         import_run(there, made.file)
@@ -379,6 +379,10 @@ def test_where_the_archive_goes(made: Made, tmp_path: Path, monkeypatch: pytest.
     assert export_run(made.workspace, "latest", "my.tar").file == Path("my.tar")
     with pytest.raises(RequestError, match="there is no folder nowhere"):
         export_run(made.workspace, "latest", "nowhere/x.tar")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([name, "my.tar"])
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(WorkFailed, match=r"Input/output error. Nothing was exported"):
+        export_run(made.workspace, "latest", "other.tar")
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([name, "my.tar"])
 
 
@@ -501,17 +505,12 @@ def test_a_killed_export_leaves_no_archive(made: Made, tmp_path: Path) -> None:
     assert not place.exists()
 
 
-@pytest.fixture
-def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    def fail(*_: object) -> None:
-        raise OSError(5, "Input/output error")
+def fail(*_: object) -> None:
+    raise OSError(5, "Input/output error")
 
+
+def test_an_import_that_fails_leaves_nothing(made: Made, there: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "rename", fail)
-    yield
-    monkeypatch.undo()
-
-
-def test_an_import_that_fails_leaves_nothing(made: Made, there: Workspace, failing: None) -> None:
-    with pytest.raises(vitscope.errors.WorkFailed, match=r"Input/output error. Nothing was imported"):
+    with pytest.raises(WorkFailed, match=r"Input/output error. Nothing was imported"):
         import_run(there, made.file)
     assert_nothing(there)

@@ -165,6 +165,10 @@ def compare(
     from vitscope.workflows.compare import compare_runs
 
     workspace = open_workspace(ctx)
+    if figure is not None:
+        from vitscope.visualization.style import check_format
+
+        check_format(figure)
     facts = compare_runs(workspace, runs)
     if as_json:
         print_json(facts)
@@ -218,7 +222,11 @@ def import_(
     with _bytes("importing", settings(ctx).verbosity >= 0) as progress:
         done = import_run(workspace, file, progress)
     what = f"{shown(done.name)} ({done.id})"
-    say(f"Imported {what}, {size(done.size_bytes)}." if done.is_new else f"{what} is here already, the very same.")
+    say(
+        f"Imported {what}, {size(done.size_bytes)}."
+        if done.is_new
+        else f"{what} is here already, just as it is in the archive."
+    )
     for notice in done.notices:
         warn(notice)
     if done.is_new:

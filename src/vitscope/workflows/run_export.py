@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from vitscope.errors import Conflict, RequestError
+from vitscope.errors import Conflict, RequestError, WorkFailed
 from vitscope.metrics import portable
 from vitscope.storage import archive, runs
 from vitscope.storage.artifacts import files_below, pointed
@@ -77,6 +78,10 @@ def export_run(
             f"{title} is being trained{f' (pid {pid})' if pid else ''}: an archive of it would be of no one moment. "
             "Export it once it has ended; Ctrl-C ends it with a checkpoint, and it can be resumed afterwards."
         ) from None
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise WorkFailed(f"{error.filename or target}: {error.strerror or error}. Nothing was exported.") from None
     links = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_symlink())
     left_out = [path for path in links if path not in pointers]
     return Exported(row.id, row.name, target, len(files), target.stat().st_size, pictures, left_out)

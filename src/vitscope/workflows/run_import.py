@@ -23,7 +23,7 @@ from vitscope.errors import Conflict, RequestError, ViTScopeError, WorkFailed
 from vitscope.metrics import portable
 from vitscope.metrics.portable import Portable
 from vitscope.storage import archive, schema
-from vitscope.storage.archive import Archive
+from vitscope.storage.archive import Archive, Entry
 from vitscope.storage.artifacts import files_below, flush, point, sha256
 from vitscope.storage.workspace import LOCK, Workspace
 from vitscope.text import count, shown, size, some
@@ -36,7 +36,7 @@ _PATIENCE_S = 0.5
 
 
 class Imported(NamedTuple):
-    """A run that was imported, or (`is_new` is false) that was here already, the very same; and what to tell of it."""
+    """A run that was imported, or (`is_new` is false) that was here already as it is in the archive; what to tell."""
 
     id: str
     name: str
@@ -98,12 +98,11 @@ def _rows(opened: Archive) -> Portable:
 def _pointers(opened: Archive) -> dict[str, str]:
     """Path of a pointer → name of the checkpoint beside it that it points to."""
     pointers: Any = opened.about.get("pointers", {})
-    folders = {entry.path.removeprefix(FOLDER).rpartition("/")[0] for entry in opened.entries}
-    taken = {entry.path for entry in opened.entries}
+    taken = {entry.path.removeprefix(FOLDER) for entry in opened.entries if entry.path.startswith(FOLDER)}
+    folders = {path.rpartition("/")[0] for path in taken}
     is_sound = isinstance(pointers, dict) and all(
         path in {f"{CHECKPOINTS}/{name}" for name in POINTERS}
-        and f"{FOLDER}{path}" not in taken
-        and path not in folders
+        and path not in taken | folders
         and isinstance(target, str)
         and CHECKPOINT.fullmatch(target)
         and f"{CHECKPOINTS}/{target}" in folders
@@ -137,6 +136,8 @@ def _alone(workspace: Workspace) -> Iterator[None]:
             yield
     except Timeout:
         raise Conflict(f"{workspace.root}: another import is under way. Try again once it has ended.") from None
+    except PermissionError as error:
+        raise RequestError(f"{error.filename or workspace.root}: cannot be written ({error.strerror}).") from None
 
 
 def _is_here(workspace: Workspace, opened: Archive, rows: Portable) -> bool:
@@ -148,7 +149,7 @@ def _is_here(workspace: Workspace, opened: Archive, rows: Portable) -> bool:
     folder = workspace.run_folder(run_id)
     title = f"Run {shown(rows.run.name)} ({run_id})"
     if deleted_at is None:
-        if folder.exists() and (others := _differences(folder, opened)):
+        if folder.exists() and (others := [*_beside(folder, opened), *_changed(folder, opened)]):
             raise RequestError(
                 f"{folder}: there is such a folder without a run, and it is not this archive's ({some(others)} "
                 f"{'differs' if len(others) == 1 else 'differ'}). Move it away and import again."
@@ -162,7 +163,7 @@ def _is_here(workspace: Workspace, opened: Archive, rows: Portable) -> bool:
         )
     if not folder.is_dir():
         raise RequestError(f"{title} is in the database already, with its files in another workspace.")
-    others = _differences(folder, opened)
+    others = _changed(folder, opened)
     if is_same and not others:
         return True
     how = f"{some(others)} {'differs' if len(others) == 1 else 'differ'}" if others else "it was trained further"
@@ -172,19 +173,25 @@ def _is_here(workspace: Workspace, opened: Archive, rows: Portable) -> bool:
     )
 
 
-def _differences(folder: Path, opened: Archive) -> list[str]:
-    """Files of the archive that a folder does not hold as they are, and files that it holds beside them."""
-    listed = {e.path.removeprefix(FOLDER): e for e in opened.entries if e.path.startswith(FOLDER)}
+def _listed(opened: Archive) -> dict[str, Entry]:
+    """The files of the run's folder, by their path in it."""
+    return {entry.path.removeprefix(FOLDER): entry for entry in opened.entries if entry.path.startswith(FOLDER)}
+
+
+def _changed(folder: Path, opened: Archive) -> list[str]:
+    """Files of the archive that a folder does not hold as they are."""
     there = files_below(folder)
-    pointers = {f"{CHECKPOINTS}/{name}" for name in POINTERS}
     return [
-        *(path for path in there if path not in listed and path != LOCK and path not in pointers),
-        *(
-            path
-            for path, entry in listed.items()
-            if there.get(path) != entry.size_bytes or sha256(folder / path) != entry.sha256
-        ),
+        path
+        for path, entry in _listed(opened).items()
+        if there.get(path) != entry.size_bytes or sha256(folder / path) != entry.sha256
     ]
+
+
+def _beside(folder: Path, opened: Archive) -> list[str]:
+    """Files that a folder holds and the archive does not, those aside that every run has of its own."""
+    own = {LOCK, *(f"{CHECKPOINTS}/{name}" for name in POINTERS)}
+    return [path for path in files_below(folder) if path not in own | _listed(opened).keys()]
 
 
 # ------------------------------------------------------------------------------------------------- bringing it in
