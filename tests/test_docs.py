@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import draw_folder
-from vitscope.cli.app import COMMANDS, main
+from vitscope.cli.app import COMMANDS, load, main
 
 ROOT = Path(__file__).parent.parent
 LANGUAGES = ("README.md", "README.zh-CN.md")
@@ -71,6 +71,7 @@ def assert_keys_documented(place: Path) -> None:
     for words in (
         ["runs", "list"],
         ["runs", "show", "first"],
+        ["runs", "compare", *run_ids()],
         ["data", "list"],
         ["data", "show", "photos"],
         ["data", "check", "photos"],
@@ -87,12 +88,19 @@ def assert_keys_documented(place: Path) -> None:
         name = " ".join(words[:2]) if words[0] in ("runs", "data", "models") else words[0]
         (row,) = re.findall(rf"^\| `{name}` \| (.*) \|$", page, re.M)
         documented = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", row))))
-        if name == "runs show":
+        if name in ("runs show", "runs compare"):
             documented |= set(
                 re.findall(r"\w+", " ".join(re.findall(r"^\| `runs list` \| a list of `([^`]*)`", page, re.M)))
             )
         missing = {key for key in keys(json.loads(out.getvalue())) if key.isidentifier()} - documented
         assert not missing, (name, missing)
+
+
+def run_ids() -> list[str]:
+    out = io.StringIO()
+    with pytest.raises(SystemExit), contextlib.redirect_stdout(out):
+        main(["runs", "list", "--json"])
+    return [run["id"] for run in json.loads(out.getvalue())]
 
 
 def keys(value: Any) -> set[str]:
@@ -124,6 +132,8 @@ def test_links_between_documents_lead_somewhere():
 def test_every_command_is_in_the_reference():
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     assert all(f"`{name}" in page for name in COMMANDS)
+    groups = {name: getattr(load(name), "commands", {}) for name in COMMANDS}
+    assert all(f"`{name} {sub}" in page for name, subs in groups.items() for sub in subs)
 
 
 def test_make_help_names_every_target():

@@ -251,3 +251,57 @@ def test_a_job_that_died_is_told_by_whoever_looks(workspace: Workspace):
     jobs.claim(workspace.database, jobs.JobRow(run_id, socket.gethostname(), os.getpid(), 0.0, 0, 0, 1.0), None)
     assert "failed" in call(workspace, "list").stdout
     assert "The end of its log: epoch 1 | Killed" in call(workspace, "show", run_id).stdout
+
+
+# ---------------------------------------------------------------------------------------------- compare
+
+
+def test_compare_for_people_and_as_a_figure(workspace: Workspace, tmp_path: Path):
+    first, second = trained(workspace, "same"), trained(workspace, "same", "interrupted", source="/data/flowers")
+    result = call(workspace, "compare", first, second, "--figure", str(tmp_path / "both.svg"))
+    for part in (f"same ({first})", f"same ({second})", "val top1 (best)", "62.50% (+0.00)", "NaN", "images/s"):
+        assert part in result.stdout
+    assert "its last numbers are not final" in result.stderr
+    assert f"Drawn: {tmp_path / 'both.svg'}" in result.stdout
+    assert (tmp_path / "both.svg").stat().st_size > 5_000
+    with pytest.raises(RequestError, match=r"\.png"):
+        call(workspace, "compare", first, second, "--figure", "both.gif")
+    as_json = json.loads(call(workspace, "compare", first, second, "--json").stdout)
+    assert list(as_json) == ["runs", "options", "data", "metrics", "environment", "notices"]
+    assert as_json["metrics"][0] == {
+        "split": "val",
+        "name": "top1",
+        "at": "best",
+        "values": [0.625, 0.625],
+        "differences": [0.0, 0.0],
+    }
+
+
+# ---------------------------------------------------------------------------------------------- export, import
+
+
+def test_export_and_import_say_what_they_did(workspace: Workspace, tmp_path: Path):
+    run_id = trained(workspace, "花 [red]")
+    told = call(workspace, "export", "花 [red]", "-o", str(tmp_path)).stdout
+    file = tmp_path / f"花-red-{run_id}.vitscope.tar"
+    assert f"Exported 花 [red] ({run_id}) to {file}: 6 files, 2.5 MB." in told
+    assert f"vitscope runs import '{file.name}'" in told
+    other = Workspace(tmp_path / "other")
+    told = call(other, "import", str(file)).stdout
+    assert f"Imported 花 [red] ({run_id})" in told
+    assert told.rstrip().endswith(f"vitscope --workspace {other.root} runs show {run_id}")
+    assert "is here already, just as it is in the archive" in call(other, "import", str(file)).stdout
+    shown = [json.loads(call(w, "show", run_id, "--json").stdout) for w in (workspace, other)]
+    assert shown[0] | {"folder": shown[1]["folder"], "resume": shown[1]["resume"]} == shown[1]
+    with pytest.raises(RequestError, match="not an archive"):
+        call(other, "import", __file__)
+
+
+def test_export_and_import_do_without_torch(workspace: Workspace, tmp_path: Path):
+    trained(workspace)
+    for place, words in (("workspace", ["export", "latest", "-o", "x.tar"]), ("other", ["import", "x.tar"])):
+        code = "import sys; from vitscope.cli.app import main\n"
+        code += f"try: main({['--workspace', str(tmp_path / place), 'runs', *words]})\n"
+        code += "finally: print('torch' in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+        assert done.stdout.splitlines()[-1] == "False"

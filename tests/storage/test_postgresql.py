@@ -181,6 +181,33 @@ def test_what_the_dashboard_reads(url: str, tmp_path: Path):
 
 
 @needs_server
+def test_a_run_goes_from_sqlite_to_postgresql_and_back(url: str, tmp_path: Path):
+    from vitscope.workflows.run_export import export_run
+    from vitscope.workflows.run_import import import_run
+
+    here, there, back = Workspace(tmp_path / "a"), Workspace(tmp_path / "b", url), Workspace(tmp_path / "c")
+    run = runs.create_run(here.database, name="花 [red] \0 %", source="digits", model="vit", total_steps=2**40)
+    for from_step in (0, 10):
+        record = Recorder(here.database, run.id, runs.begin_attempt(here.database, run.id, from_step))
+        for number in range(from_step + 1, from_step + 21):
+            record(step(number))
+        record(MetricsLogged(10, math.nan, tuple(Metric("val", n, v) for n, v in (("a", math.nan), ("b", -math.inf)))))
+        record(Notice("花 \udcff", "warning"))
+        record.close()
+    here.run_folder(run.id).mkdir(parents=True)
+    (here.run_folder(run.id) / "run.lock").touch()
+    for source, target in ((here, there), (there, back)):
+        file = export_run(source, run.id, tmp_path / "run.tar").file
+        assert import_run(target, file).is_new
+        assert not import_run(target, file).is_new
+    assert runs.get_run(back.database, run.id) == runs.get_run(there.database, run.id)
+    for what in (query.frame, query.events, query.latest, runs.list_attempts):
+        a, b = what(here.database, run.id), what(back.database, run.id)
+        assert a.equals(b) if what is query.frame else len(a) == len(b)
+    there.database.close()
+
+
+@needs_server
 def test_fault_54_a_server_that_is_away_for_a_while_is_survived_by_open_pages(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):

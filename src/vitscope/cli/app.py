@@ -48,6 +48,9 @@ COMMANDS: dict[str, Entry] = {
 class LazyGroup(TyperGroup):
     """Lists the commands of the table without importing them; imports the one that is called."""
 
+    def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        return super().make_context(info_name, globals_first(args), parent, **extra)
+
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
@@ -61,7 +64,7 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] in COMMANDS:
             self.commands[args[0]] = load(args[0])
-        elif args:
+        elif args and not ctx.resilient_parsing:  # else a shell asks how it might go on
             raise unknown("command", args[0], COMMANDS, "See 'vitscope --help'.")
         return super().resolve_command(ctx, args)
 
@@ -146,9 +149,8 @@ def globals_first(arguments: list[str]) -> list[str]:
 
 def main(args: list[str] | None = None) -> None:
     """The console script. Exits 0 done, 1 the work failed, 2 the request was wrong, 130 Ctrl-C, 143 SIGTERM."""
-    arguments = globals_first(sys.argv[1:] if args is None else args)
     try:
-        app(args=arguments, prog_name="vitscope")
+        app(args=sys.argv[1:] if args is None else args, prog_name="vitscope")
     except Interrupted as error:
         _tell(str(error))
         sys.exit(error.exit_code)

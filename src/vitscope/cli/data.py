@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vitscope.cli import completion
 from vitscope.cli.console import console, open_workspace, print_json, say, warn
 from vitscope.cli.table import print_table
 
@@ -20,7 +21,11 @@ app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, add_completion=Fa
 
 AnySource = Annotated[
     str,
-    typer.Argument(metavar="SOURCE", help="A folder with one folder a class, 'digits', 'shapes', or an imported name."),
+    typer.Argument(
+        metavar="SOURCE",
+        help="A folder with one folder a class, 'digits', 'shapes', or an imported name.",
+        autocompletion=completion.sources,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, with stable keys.")]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from vitscope.cli import completion
 from vitscope.cli.console import error_console, open_workspace, print_json, say, settings, warn
 from vitscope.cli.table import print_table
 
@@ -19,8 +20,18 @@ MOST_CLASSES = 10  # up to which the confusion matrix fits a terminal; beyond, t
 
 def command(
     ctx: typer.Context,
-    model: Annotated[str, typer.Argument(help="A run, or the path of a checkpoint or an export.", show_default=False)],
-    data: Annotated[str | None, typer.Option("--data", help="A source of labelled images; else the run's own.")] = None,
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A run, or the path of a checkpoint or an export.", show_default=False, autocompletion=completion.runs
+        ),
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", help="A source of labelled images; else the run's own.", autocompletion=completion.sources
+        ),
+    ] = None,
     split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
     output: Annotated[
         str | None,

@@ -6,12 +6,16 @@ from typing import Annotated
 
 import typer
 
+from vitscope.cli import completion
 from vitscope.cli.console import open_workspace, say, settings
 
 
 def command(
     ctx: typer.Context,
-    model: Annotated[str, typer.Argument(help="A run, or the path of a checkpoint.", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Argument(help="A run, or the path of a checkpoint.", show_default=False, autocompletion=completion.runs),
+    ],
     to: Annotated[
         str, typer.Option("--to", help="Formats, separated by commas: onnx, safetensors.")
     ] = "onnx,safetensors",

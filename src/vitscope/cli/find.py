@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vitscope.cli import completion
 from vitscope.cli.console import open_workspace, print_json, say, settings, warn
 from vitscope.cli.options import with_run_options
 from vitscope.cli.table import print_table
@@ -18,7 +19,11 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=T
 
 SourceArgument = Annotated[
     str | None,
-    typer.Argument(help="What the run would be trained on, as in 'vitscope train'.", show_default=False),
+    typer.Argument(
+        help="What the run would be trained on, as in 'vitscope train'.",
+        show_default=False,
+        autocompletion=completion.sources,
+    ),
 ]
 ConfigOption = Annotated[str | None, typer.Option("--config", help="A YAML run description; options win over it.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="group.option=value; may be repeated.")]

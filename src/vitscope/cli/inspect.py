@@ -6,12 +6,18 @@ from typing import Annotated
 
 import typer
 
+from vitscope.cli import completion
 from vitscope.cli.console import open_workspace, say, settings, warn
 
 
 def command(
     ctx: typer.Context,
-    model: Annotated[str, typer.Argument(help="A run, or the path of a checkpoint or an export.", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A run, or the path of a checkpoint or an export.", show_default=False, autocompletion=completion.runs
+        ),
+    ],
     output: Annotated[str, typer.Option("-o", "--output", help="The HTML file to write.", show_default=False)],
     image: Annotated[
         str | None, typer.Option("--image", help="Image for the attention maps; else one of the run's own.")

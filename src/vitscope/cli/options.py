@@ -9,7 +9,15 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
+from vitscope.cli import completion
 from vitscope.config import Option, options
+
+OFFERED: dict[str, Callable[..., Any]] = {
+    "recipe": completion.recipes,
+    "data.val": completion.sources,
+    "data.test": completion.sources,
+    "model.init": completion.runs,
+}
 
 
 def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -49,8 +57,10 @@ def _annotation(option: Option) -> Any:
     help_text = option.field.description or ""
     if option.unit:
         help_text += f" In {option.unit}."
+    offered = OFFERED.get(option.path)
     if get_origin(kind) is Literal:
-        help_text += f" One of: {', '.join(map(str, get_args(kind)))}."
-        kind = str
+        choices = [str(choice) for choice in get_args(kind)]
+        help_text += f" One of: {', '.join(choices)}."
+        kind, offered = str, lambda: choices
     assert option.flag is not None
-    return Annotated[kind | None, typer.Option(option.flag, help=help_text)]
+    return Annotated[kind | None, typer.Option(option.flag, help=help_text, autocompletion=offered)]

@@ -6,12 +6,18 @@ from typing import Annotated
 
 import typer
 
+from vitscope.cli import completion
 from vitscope.cli.console import open_workspace, say, warn
 
 
 def command(
     ctx: typer.Context,
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids, beginnings of ids, names, or 'latest'.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...", help="Ids, beginnings of ids, names, or 'latest'.", autocompletion=completion.runs
+        ),
+    ],
     figure: Annotated[
         str, typer.Option(help="What to draw: curves, attention, filters, weights or distances.")
     ] = "curves",

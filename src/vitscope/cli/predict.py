@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from vitscope.cli import completion
 from vitscope.cli.console import open_workspace, print_json, warn
 
 if TYPE_CHECKING:
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
 def command(
     ctx: typer.Context,
-    model: Annotated[str, typer.Argument(help="A run, or the path of a checkpoint or an export.", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A run, or the path of a checkpoint or an export.", show_default=False, autocompletion=completion.runs
+        ),
+    ],
     images: Annotated[
         list[str],
         typer.Argument(help="Images and folders of images; '-' reads paths from standard input.", show_default=False),

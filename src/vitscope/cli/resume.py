@@ -6,12 +6,15 @@ from typing import Annotated
 
 import typer
 
+from vitscope.cli import completion
 from vitscope.cli.console import open_workspace, process_start, say, settings
 
 
 def command(
     ctx: typer.Context,
-    run: Annotated[str, typer.Argument(help="Id, unique id prefix, name, or 'latest'.")] = "latest",
+    run: Annotated[
+        str, typer.Argument(help="Id, unique id prefix, name, or 'latest'.", autocompletion=completion.runs)
+    ] = "latest",
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Train a finished run further, to so many epochs in all, as a child run.")
     ] = None,

@@ -1,22 +1,48 @@
-"""`vitscope runs`: list and show the runs of a workspace, move them to the trash and back."""
+"""`vitscope runs`: the runs of a workspace: seen, compared, moved to the trash and back, handed to other machines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 import typer
 
-from vitscope.cli.console import console, open_workspace, print_json, say
+from vitscope.cli import completion
+from vitscope.cli.console import console, error_console, open_workspace, print_json, say, settings, warn
 from vitscope.cli.table import print_table
-from vitscope.text import shown, size
+from vitscope.text import count, shown, size, some
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, add_completion=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-Refs = Annotated[list[str], typer.Argument(metavar="RUN…", help="Ids, beginnings of ids, names.", show_default=False)]
+Ref = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="An id, the beginning of one, a name, or 'latest'.",
+        show_default=False,
+        autocompletion=completion.runs,
+    ),
+]
+Refs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN…", help="Ids, beginnings of ids, names.", show_default=False, autocompletion=completion.runs
+    ),
+]
+DeletedRefs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN…",
+        help="Ids, beginnings of ids, names.",
+        show_default=False,
+        autocompletion=completion.deleted_runs,
+    ),
+]
 
 STATUS_STYLES = {"running": "bold cyan", "finished": "green", "interrupted": "yellow", "failed": "bold red"}
 COLUMNS = ("status", "name", "id", "data", "model", "progress", "best val", "test", "age")
@@ -61,7 +87,7 @@ def list_(
 @app.command("show")
 def show(
     ctx: typer.Context,
-    run: Annotated[str, typer.Argument(help="An id, the beginning of one, a name, or 'latest'.", show_default=False)],
+    run: Ref,
     as_json: AsJson = False,
 ) -> None:
     """One run: facts, newest metrics, checkpoints, files, and how to go on with it."""
@@ -117,7 +143,7 @@ def delete(
 
 
 @app.command("restore")
-def restore(ctx: typer.Context, runs: Refs) -> None:
+def restore(ctx: typer.Context, runs: DeletedRefs) -> None:
     """Bring runs back from the trash."""
     from vitscope.workflows.trash import restore_runs
 
@@ -126,7 +152,102 @@ def restore(ctx: typer.Context, runs: Refs) -> None:
         say(f"Restored {shown(done.name)} ({done.id}), {size(done.size_bytes)}.")
 
 
+@app.command("compare")
+def compare(
+    ctx: typer.Context,
+    runs: Refs,
+    figure: Annotated[
+        str | None, typer.Option("--figure", help="Draw their curves over each other there (PNG, SVG, PDF).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Results, options, data, time and environment side by side, and whether the numbers can be compared."""
+    from vitscope.workflows.compare import compare_runs
+
+    workspace = open_workspace(ctx)
+    if figure is not None:
+        from vitscope.visualization.style import check_format
+
+        check_format(figure)
+    facts = compare_runs(workspace, runs)
+    if as_json:
+        print_json(facts)
+    else:
+        from vitscope.cli.comparison import print_comparison
+
+        print_comparison(facts)
+    if figure is not None:
+        from vitscope.workflows.plot import plot
+
+        plotted = plot([run["id"] for run in facts["runs"]], workspace, output=figure)
+        for notice in plotted.notices:
+            warn(notice)
+        if not as_json:
+            say(f"\nDrawn: {plotted.file}")
+
+
+@app.command("export")
+def export(
+    ctx: typer.Context,
+    run: Ref,
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", help="File or folder; none: NAME-ID.vitscope.tar in this folder."),
+    ] = None,
+) -> None:
+    """One archive of a run, with all files and numbers, that 'import' takes on another machine; pictures stay here."""
+    from vitscope.workflows.run_export import export_run
+
+    workspace = open_workspace(ctx)
+    with _bytes("exporting", settings(ctx).verbosity >= 0) as progress:
+        done = export_run(workspace, run, output, progress)
+    what = f"{count(done.files, 'file')}, {size(done.size_bytes)}"
+    say(f"Exported {shown(done.name)} ({done.id}) to {shown(done.file)}: {what}.")
+    if done.pictures is not None:
+        say(f"Not in it: the pictures ({done.pictures:,}). Its manifest names them.")
+    if done.left_out:
+        warn(f"Not in it either: {count(len(done.left_out), 'link')} in the run's folder ({some(done.left_out)}).")
+    say(f"On the other machine: vitscope runs import {shlex.quote(shown(done.file.name))}")
+
+
+@app.command("import")
+def import_(
+    ctx: typer.Context,
+    file: Annotated[str, typer.Argument(help="An archive that 'export' wrote.", show_default=False)],
+) -> None:
+    """Take in a run that 'export' wrote, here or elsewhere: every sum is checked first, then all of it or nothing."""
+    from vitscope.workflows.run_import import import_run
+
+    workspace = open_workspace(ctx)
+    with _bytes("importing", settings(ctx).verbosity >= 0) as progress:
+        done = import_run(workspace, file, progress)
+    what = f"{shown(done.name)} ({done.id})"
+    say(
+        f"Imported {what}, {size(done.size_bytes)}."
+        if done.is_new
+        else f"{what} is here already, just as it is in the archive."
+    )
+    for notice in done.notices:
+        warn(notice)
+    if done.is_new:
+        say(f"See it: {workspace.command('runs', 'show', done.id)}")
+
+
 # ---------------------------------------------------------------------------------------------- the parts
+
+
+@contextmanager
+def _bytes(what: str, is_wanted: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error where that is a terminal."""
+    if not (is_wanted and error_console().is_terminal):
+        yield lambda done, total: None
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=error_console(), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _line(run: dict[str, Any]) -> tuple[str, ...]:

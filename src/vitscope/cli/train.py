@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vitscope.cli import completion
 from vitscope.cli.console import open_workspace, process_start, say, settings
 from vitscope.cli.options import with_run_options
 from vitscope.config import merge, put
@@ -19,6 +20,7 @@ def command(
         typer.Argument(
             help="A folder of class folders, 'digits', 'shapes', or the name of an imported data set.",
             show_default=False,
+            autocompletion=completion.sources,
         ),
     ] = None,
     config: Annotated[str | None, typer.Option("--config", help="A YAML run description; options win over it.")] = None,

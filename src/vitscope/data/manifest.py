@@ -25,6 +25,7 @@ from vitscope.errors import RequestError
 from vitscope.storage.artifacts import flush
 
 SPLITS = ("train", "val", "test")
+MOST_LOOKED_AT = 1000  # files, to see whether a data set is there at all
 compute: Any = pc  # most of its functions are made as it is imported, unknown to a type checker
 
 SCHEMA = pa.schema(
@@ -173,6 +174,19 @@ class Manifest:
             if (now.st_size, now.st_mtime_ns) != (size, time):
                 found.append(path)
         return found
+
+    def absent(self) -> list[str]:
+        """Paths at which there is no file, of `looked_at` rows."""
+        return [path for path in self.table["path"].to_pylist()[:: self._stride] if not os.path.exists(path)]  # noqa: PTH110
+
+    @property
+    def looked_at(self) -> int:
+        """Rows that `absent` asks for: all of up to a thousand, else some hundreds from all over."""
+        return len(range(0, len(self), self._stride))
+
+    @property
+    def _stride(self) -> int:
+        return -(-len(self) // MOST_LOOKED_AT) or 1
 
     def save(self, file: Path, within: Path | None = None, beside: Mapping[str, str] | None = None) -> None:
         """Write Parquet, atomically. Paths below `within` are kept relative to `file`, so that the whole may move.

@@ -168,6 +168,13 @@ def pace(database: Database, run_id: str, attempt: int) -> Pace:
     return Pace(speed, seconds / steps if steps > 0 and seconds > 0 else None)  # the clock may have been set back
 
 
+def last_recorded(database: Database, run_id: str) -> dict[int, float]:
+    """Attempt → when it recorded its last number (Unix seconds)."""
+    newest = select(metrics.c.attempt, func.max(metrics.c.time)).where(metrics.c.run_id == run_id)
+    with database.reading() as connection:
+        return dict(map(tuple, connection.execute(newest.group_by(metrics.c.attempt))))
+
+
 def rows_after(
     connection: Connection, run_id: str, attempt: int, seq: int, size: int = 4_000
 ) -> Iterator[Sequence[tuple[Any, ...]]]:

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def sha256(file: Path) -> str:
@@ -22,11 +22,17 @@ def sha256(file: Path) -> str:
 
 def write_atomically(file: Path, content: str | bytes) -> None:
     """Replace `file` in one step: a reader sees the old content or the new, never a part."""
+    with new_file(file) as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def new_file(file: Path) -> Iterator[BinaryIO]:
+    """A stream into a temporary file that becomes `file` in one rename on success and is removed on failure."""
     temporary = _temporary(file)
-    data = content.encode() if isinstance(content, str) else content
     try:
         with temporary.open("wb") as stream:
-            stream.write(data)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(file)

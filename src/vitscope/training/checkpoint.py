@@ -10,6 +10,7 @@ to such folders and are replaced atomically.
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -180,7 +181,13 @@ class Checkpoints:
                 else "There is no other good checkpoint."
             )
             raise RequestError(f"{folder / wrong}: damaged: its sum differs from the one written beside it. {offer}")
-        state = torch.load(folder / STATE, weights_only=True, map_location="cpu")
+        try:
+            state = torch.load(folder / STATE, weights_only=True, map_location="cpu")
+        except pickle.UnpicklingError:
+            raise RequestError(
+                f"{folder / STATE}: holds more than tensors and numbers, such as code, and is refused. Nothing of it "
+                "was run. Where it comes from is not to be trusted."
+            ) from None
         if state["format"] > FORMAT:
             raise RequestError(f"{folder}: written by a newer vitscope (format {state['format']}). Update vitscope.")
         weights, average = load_weights(folder / WEIGHTS), None

@@ -165,12 +165,24 @@ def _begun(requested: Mapping[str, Any], manifest_file: Path) -> _Subject:
     if c.model.lora_rank:
         check_peft()
     manifest, warnings = Manifest.load(manifest_file), []
+    check_pictures(manifest, manifest_file.parent.name)
     if len(manifest) < LARGE and (changed := manifest.changed()):  # of more, `verify.py` tells while it trains
         warnings.append(
             f"{count(len(changed), 'picture')} of {len(manifest):,} changed or vanished since the run began "
             f"({some(changed)}): what follows is not what it would have been."
         )
     return _Subject(c, manifest, warnings, [])
+
+
+def check_pictures(manifest: Manifest, run_id: str) -> None:
+    """Raise `RequestError` where none of the pictures is there that a run, begun here or elsewhere, learns from."""
+    training = manifest.of_split("train")
+    if len(training) and len(absent := training.absent()) == training.looked_at:
+        raise RequestError(
+            f"Run {run_id}: none of the {len(training):,} pictures that it learns from is where it was when the run "
+            f"began ({some(absent)}). Bring them back to that place, or make a link there, and resume; 'vitscope "
+            "predict', and 'vitscope evaluate' with --data, work without them."
+        )
 
 
 def check_init(c: ModelConfig, workspace: Workspace) -> list[str]:
