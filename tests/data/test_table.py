@@ -259,16 +259,16 @@ def test_fault_22_a_file_with_two_labels_is_left_out_and_told(tmp_path: Path) ->
     text = "path,label\n" + "".join(f"{i}.jpg,{'xy'[i % 2]}\n" for i in range(20)) + "3.jpg,x\n"
     result = scan(write(tmp_path, text))
     assert len(result.records) == 19 and "3.jpg" not in found(result)
-    assert "1 file left out, with more than one label ('3.jpg' in rows 5, 22)" in result.notices[0]
+    assert f"1 file left out, with more than one label ('{tmp_path}/3.jpg' in rows 5, 22)" in result.notices[0]
 
 
 def test_fault_22_several_labels_a_file_as_a_rule_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"1 file of 2 with more than one label \('a.jpg' in rows 2, 3, 5\)"):
+    with pytest.raises(RequestError, match=r"1 file of 2 with more than one label \('.*a.jpg' in rows 2, 3, 5\)"):
         scan(write(tmp_path, "path,label\na.jpg,x\na.jpg,y\nb.jpg,y\na.jpg,z\n"))
 
 
 def test_a_file_in_two_splits_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"1 file in more than one split.*'a.jpg' in rows 2, 4"):
+    with pytest.raises(RequestError, match=r"1 file in more than one split.*a.jpg' in rows 2, 4"):
         scan(write(tmp_path, "path,label,split\na.jpg,x,train\nb.jpg,y,train\na.jpg,x,test\n"))
 
 
