@@ -110,7 +110,7 @@ def test_other_tables_are_told(tmp_path: Path, workspace: Workspace) -> None:
 
 def test_a_table_may_not_lead_out_of_its_archive(tmp_path: Path, workspace: Workspace) -> None:
     (tmp_path / "secret.jpg").write_text("x")
-    for path in (tmp_path / "secret.jpg", "../../../../../secret.jpg"):
+    for path in (tmp_path / "secret.jpg", "../../../../../secret.jpg", "..\\..\\..\\..\\..\\secret.jpg"):
         contents = {"1.jpg": b"1", "labels.csv": f"path,label\n1.jpg,a\n{path},b\n".encode()}
         with pytest.raises(RequestError, match="row 3 leads out of the archive"):
             scan(pack(tmp_path / "x.zip", contents), workspace)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import compress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vitscope.data.sources.columns import Columns, columns_of
 from vitscope.data.sources.folder import SPLIT_NAMES
@@ -47,16 +48,18 @@ def rows_of(file: Path) -> Rows:
     unnamed = [number for number, path, code in zip(numbers, paths, codes, strict=True) if not path and code >= 0]
     counts = [bool(path) and code >= 0 for path, code in zip(paths, codes, strict=True)]
     names = (labels.classes[code] if code >= 0 else "" for code in codes)
-    numbers, paths, names, splits, groups = (
-        list(compress(column, counts)) for column in (numbers, paths, names, splits, groups)
-    )
+
+    def that_count(column: Iterable[Any]) -> list[Any]:
+        return list(compress(column, counts))
+
+    numbers, splits = that_count(numbers), that_count(splits)
     notices = [", ".join(told) + "." for told in [taken.told()] if told] + grid.notices + labels.notices
     for left_out, what in ((unlabelled, taken.name("label")), (unnamed, taken.name("path"))):
         if left_out:
             notices.append(f"{count(len(left_out), 'row')} left out, '{what}' being blank ({rows_told(left_out)}).")
     if any(splits) and (without := [number for number, split in zip(numbers, splits, strict=True) if not split]):
         notices.append(f"{count(len(without), 'row')} without a split ({rows_told(without)}): for training.")
-    return Rows((numbers, paths, names, splits, groups), labels.classes, notices)
+    return Rows((numbers, that_count(paths), that_count(names), splits, that_count(groups)), labels.classes, notices)
 
 
 def _splits(columns: Columns, grid: Grid, what: str) -> tuple[list[str], Columns]:

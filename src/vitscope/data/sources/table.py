@@ -61,24 +61,28 @@ class TableSource:
 
     def _look(self, rows: Rows) -> _Found:
         """The files that the rows name. Raises `RequestError` where one leads out of `within`."""
-        base = str(self.file.parent)
-        below, inside = os.path.join(base, ""), None if self.within is None else os.path.join(self.within, "")  # noqa: PTH118
+        below = os.path.join(self.file.parent, "")  # noqa: PTH118 (with a separator at its end)
+        inside = "" if self.within is None else os.path.join(self.within, "")  # noqa: PTH118
         found, place_of = _Found(), {}
-        for number, text, class_name, split, group in zip(*rows.columns, strict=True):
+
+        def path_of(text: str) -> str:
             path = os.path.normpath(text if os.path.isabs(text) else below + text)  # noqa: PTH117 (a Path costs more)
-            if inside is not None and not path.startswith(inside):
+            if not path.startswith(inside):
                 raise RequestError(f"{shown(self.file)}: row {number:,} leads out of the archive ('{shown(text)}').")
-            if (place := place_of.get(path)) is not None:
+            return path
+
+        for number, text, class_name, split, group in zip(*rows.columns, strict=True):
+            path = path_of(text)
+            place = place_of.get(path)
+            seen = _seen(path) if place is None else None
+            if place is None and seen is None and "\\" in text and os.sep == "/":  # written on Windows
+                text = text.replace("\\", "/")
+                path = path_of(text)
+                place = place_of.get(path)
+                seen = _seen(path) if place is None else None
+            if place is not None:
                 found.add(number, class_name, split, place)
                 continue
-            seen = _seen(path)
-            if seen is None and "\\" in text and os.sep == "/":  # written on Windows
-                text = text.replace("\\", "/")
-                path = os.path.normpath(below + text)
-                if (place := place_of.get(path)) is not None:
-                    found.add(number, class_name, split, place)
-                    continue
-                seen = _seen(path)
             if seen is None:
                 found.missing.append((number, path))
                 continue
