@@ -314,7 +314,8 @@ def test_fault_23_labels_as_floats_are_whole_numbers_and_told(values: list, tmp_
     for file, row in ((write(tmp_path, f"path,label\n{lines}"), 5), (tmp_path / "labels.parquet", 4)):
         result = scan(file)
         assert result.classes == ("0", "1", "10") and found(result) == {"a.jpg": "0", "b.jpg": "1", "c.jpg": "10"}
-        assert "the classes are '0', '1', '10'" in result.notices[0]
+        floats = "the column 'label' holds floats, taken as whole numbers: the classes are '0', '1', '10'."
+        assert result.notices[0] == f"{file.name}: {floats}"
         assert f"1 row left out, 'label' being blank (row {row})" in result.notices[1]
 
 

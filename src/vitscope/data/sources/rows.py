@@ -53,7 +53,8 @@ def rows_of(file: Path) -> Rows:
         return list(compress(column, counts))
 
     numbers, splits = that_count(numbers), that_count(splits)
-    notices = [", ".join(told) + "." for told in [taken.told()] if told] + grid.notices + labels.notices
+    notices = [", ".join(told) + "." for told in [taken.told()] if told] + grid.notices
+    notices += [text.removeprefix(f"{shown(file)}: ") for text in labels.notices]
     for left_out, what in ((unlabelled, taken.name("label")), (unnamed, taken.name("path"))):
         if left_out:
             notices.append(f"{count(len(left_out), 'row')} left out, '{what}' being blank ({rows_told(left_out)}).")

@@ -6,8 +6,11 @@ video) are never divided over splits. Paths are relative to the table's folder. 
 
 from __future__ import annotations
 
+import gc
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,8 +51,9 @@ class TableSource:
         """`scan`, with the folders of the files and the table itself, all of whose times tell of changes."""
         if not self.file.exists():
             raise RequestError(f"{shown(self.file)}: no such file.")
-        rows = rows_of(self.file)
-        found = self._look(rows)
+        with _without_collecting():
+            rows = rows_of(self.file)
+            found = self._look(rows)
         notices = [f"{shown(self.file.name)}: {text}" for text in [*rows.notices, *found.notices(len(rows))]]
         if not found.records:
             raise self._nothing(rows, found, notices)
@@ -164,6 +168,18 @@ def _examples(rows_of_file: dict[str, list[int]]) -> str:
     """`'/x/a.jpg' in rows 3, 7`."""
     named = [f"'{shown(path)}' in {rows_told(rows)}" for path, rows in list(rows_of_file.items())[:3]]
     return ", ".join(named) + (f" and {len(rows_of_file) - 3:,} more" if len(rows_of_file) > 3 else "")
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """A million records hold no cycles: to look for some, again and again, takes as long as to make them."""
+    is_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if is_on:
+            gc.enable()
 
 
 def _seen(path: str) -> tuple[int, int] | None:
