@@ -158,7 +158,7 @@ def test_columns_stay_aligned_with_wide_characters(
 def test_decoded_pictures_are_listed_and_cleared(
     vitscope: Callable[..., Result], pictures: Path, tiny: dict, tmp_path: Path
 ) -> None:
-    assert vitscope("data", "cache").out == "No decoded pictures are kept.\n"
+    assert vitscope("data", "cache").out == "No decoded pictures and no unpacked archives are kept.\n"
     import vitscope as package
 
     package.train(pictures, workspace=tmp_path / "workspace", **(tiny | {"data": {"cache": "on"}}))
@@ -167,3 +167,24 @@ def test_decoded_pictures_are_listed_and_cleared(
     assert " 48 " in vitscope("data", "cache").out
     assert vitscope("data", "cache", "--clear").out.startswith("Removed 1 cache, ")
     assert json.loads(vitscope("data", "cache", "--json").out) == []
+
+
+def test_unpacked_archives_are_listed_and_cleared(vitscope: Callable[..., Result], pictures: Path) -> None:
+    import shutil
+
+    packed = shutil.make_archive(str(pictures.parent / "fruit"), "gztar", pictures)
+    assert "fruit: 40 images, 0 bad." in vitscope("data", "check", packed).out
+    [found] = json.loads(vitscope("data", "cache", "--json").out)
+    assert set(found) == {"kind", "folder", "source", "side", "slots", "bytes", "used_at"}
+    assert (found["kind"], found["source"], found["side"], found["slots"]) == ("unpacked", packed, None, 40)
+    assert found["bytes"] == sum(file.stat().st_size for file in pictures.rglob("*.png"))
+    assert "unpacked" in vitscope("data", "cache").out
+    assert vitscope("data", "cache", "--clear").out.startswith("Removed 1 cache, ")
+    assert not Path(found["folder"]).exists()
+
+
+def test_wrong_tables_and_archives_exit_2(vitscope: Callable[..., Result], tmp_path: Path) -> None:
+    for name, content in (("t.csv", "id,breed\n1,x\n"), ("x.zip", "no archive"), ("y.tar.gz", "")):
+        (tmp_path / name).write_text(content)
+        result = vitscope("data", "show", tmp_path / name)
+        assert result.code == 2 and result.out == "" and name in result.err and "Traceback" not in result.err

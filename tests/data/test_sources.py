@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from vitscope.data.sources import SOURCES, ImportedSource, open_source
+from vitscope.data.sources.archive import ArchiveSource
+from vitscope.data.sources.table import TableSource
 from vitscope.errors import RequestError
 from vitscope.storage.workspace import Workspace
 from vitscope.text import shown, some
@@ -32,7 +34,10 @@ def test_every_location_leads_back_to_its_source(
 ) -> None:
     import_dataset(str(pictures), "fruit", workspace)
     monkeypatch.chdir(pictures.parent)
-    locations = [open_source(text, workspace).location for text in (*SOURCES, "shapes:seed=7", "pictures", "fruit")]
+    for name in ("t.csv", "t.zip"):
+        Path(name).touch()
+    texts = (*SOURCES, "shapes:seed=7", "pictures", "fruit", "t.csv", "./t.zip")
+    locations = [open_source(text, workspace).location for text in texts]
     monkeypatch.chdir("/")
     for location in locations:
         assert open_source(location, workspace).location == location
@@ -53,6 +58,17 @@ def test_unknown_names_are_told_with_the_closest(pictures: Path, workspace: Work
         open_source("flower", workspace)
 
 
+def test_a_table_and_an_archive_by_their_endings(tmp_path: Path, workspace: Workspace) -> None:
+    for name, kind in (("t.csv", TableSource), ("t.TSV", TableSource), ("t.tar.gz", ArchiveSource)):
+        (tmp_path / name).touch()
+        assert isinstance(open_source(str(tmp_path / name), workspace), kind)
+    for text in ("flower_labels.csv", "photos.tar.gz", "photos.ZIP"):
+        with pytest.raises(RequestError, match=r"No data set .* in /.*Supported are"):
+            open_source(str(tmp_path / text), workspace)
+    with pytest.raises(RequestError, match=r"Did you mean 't\.tar\.gz'"):
+        open_source(str(tmp_path / "t.tar"), workspace)
+
+
 def test_a_path_that_does_not_exist_is_told_with_what_is_near(pictures: Path, workspace: Workspace) -> None:
     parent = pictures.parent
     with pytest.raises(RequestError, match=f"Did you mean 'pictures' in {parent}"):
@@ -69,10 +85,10 @@ def test_a_path_that_does_not_exist_is_told_with_what_is_near(pictures: Path, wo
         "hf:cifar10",
         "torchvision:MNIST",
         "wds:shard-{0..9}.tar",
-        "flowers.zip",
-        "flowers.TAR.GZ",
-        "t.csv",
-        "t.parquet",
+        "flowers.7z",
+        "flowers.csv.GZ",
+        "t.xlsx",
+        "t.jsonl",
     ],
 )
 def test_sources_that_come_later_say_so(text: str, workspace: Workspace) -> None:

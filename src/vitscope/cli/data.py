@@ -23,7 +23,8 @@ AnySource = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="A folder with one folder a class, 'digits', 'shapes', or an imported name.",
+        help="A folder with one folder a class, a table (CSV, TSV, Parquet), an archive (zip, tar), 'digits', 'shapes' "
+        "or an imported name.",
         autocompletion=completion.sources,
     ),
 ]
@@ -101,21 +102,41 @@ def cache_(
     clear: Annotated[bool, typer.Option("--clear", help="Remove them all; they are made anew when needed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """The decoded training pictures that the workspace keeps, and what they take on the disk."""
-    from vitscope.text import count, size
-    from vitscope.workflows import picture_cache
+    """The decoded training pictures and unpacked archives that the workspace keeps, and what they take on the disk."""
+    from vitscope.text import count, size, some
+    from vitscope.workflows import picture_cache, unpacked
 
     workspace = open_workspace(ctx)
-    caches = picture_cache.clear(workspace) if clear else picture_cache.list_(workspace)
-    if as_json:
-        print_json([{**found._asdict(), "folder": str(found.folder)} for found in caches])
-    elif not caches:
-        say("No decoded pictures are kept.")
-    elif clear:
-        say(f"Removed {count(len(caches), 'cache')}, {size(sum(found.bytes for found in caches))}.")
+    if clear:
+        decoded, (archives, in_use) = picture_cache.clear(workspace), unpacked.clear(workspace)
+        if in_use:
+            warn(f"Runs that are being trained read {some(each.archive for each in in_use)}: kept.")
     else:
-        rows = [(c.source, f"{c.side}", f"{c.slots:,}", size(c.bytes), _date(c.used_at)) for c in caches]
-        print_table(("source", "shorter side", "images", "on disk", "last used"), rows, numbers=(1, 2, 3), free=(0,))
+        decoded, archives = picture_cache.list_(workspace), unpacked.list_(workspace)
+    found = [{"kind": "decoded", **each._asdict()} for each in decoded]
+    for folder, source, files, size_bytes, used_at in archives:
+        about = {"folder": folder, "source": source, "side": None, "slots": files}
+        found.append({"kind": "unpacked", **about, "bytes": size_bytes, "used_at": used_at})
+    if as_json:
+        print_json([{**each, "folder": str(each["folder"])} for each in found])
+    elif not found:
+        say("No decoded pictures and no unpacked archives are kept.")
+    elif clear:
+        say(f"Removed {count(len(found), 'cache')}, {size(sum(each['bytes'] for each in found))}.")
+    else:
+        rows = [
+            (
+                each["source"],
+                each["kind"],
+                "" if each["side"] is None else f"{each['side']}",
+                f"{each['slots']:,}",
+                size(each["bytes"]),
+                _date(each["used_at"]),
+            )
+            for each in found
+        ]
+        columns = ("source", "kind", "shorter side", "images", "on disk", "last used")
+        print_table(columns, rows, numbers=(2, 3, 4), free=(0,))
 
 
 def _tell(notices: Sequence[str]) -> None:

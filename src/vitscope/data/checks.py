@@ -47,7 +47,8 @@ def check_trainable(manifest: Manifest) -> tuple[Manifest, list[str]]:
             f"'{manifest.source}' holds one class only, {some(manifest.classes)}: a classifier needs at least two. "
             "Each class is a folder of its own; if the classes lie deeper, give the folder that holds them."
         )
-    return manifest, notices + _balance(manifest, for_training) + _look_alikes(manifest.classes)
+    notices += [*_divided_groups(manifest), *_balance(manifest, for_training), *_look_alikes(manifest.classes)]
+    return manifest, notices
 
 
 def _leave_out_bad(manifest: Manifest) -> tuple[Manifest, list[str]]:
@@ -89,6 +90,24 @@ def _refuse_untrained(manifest: Manifest, for_training: Counter[str]) -> None:
             "Add training images of the same class name (upper and lower case count), or take these out of validation "
             "and test."
         )
+
+
+def _divided_groups(manifest: Manifest) -> list[str]:
+    """A leak that only the groups show: the same patient in training and in test."""
+    rows = manifest.table.filter(pc.field("group").is_valid()).select(["group", "split"])
+    splits_of: dict[str, set[str]] = defaultdict(set)
+    for group, split in zip(*(rows[c].to_pylist() for c in ("group", "split")), strict=True):
+        splits_of[group].add(split or "train")
+    divided = {group: splits for group, splits in splits_of.items() if len(splits) > 1}
+    if not divided:
+        return []
+    examples = [f"{some([group])} in {' and '.join(sorted(splits))}" for group, splits in list(divided.items())[:3]]
+    more = f" and {len(divided) - 3:,} more" if len(divided) > 3 else ""
+    return [
+        f"{count(len(divided), 'group')} of {len(splits_of):,} in more than one split ({', '.join(examples)}{more}): "
+        "what is measured says little of groups that were never seen. Give each group one split, or leave the splits "
+        "out to have whole groups held out."
+    ]
 
 
 def _balance(manifest: Manifest, for_training: Counter[str]) -> list[str]:

@@ -56,7 +56,8 @@ def prepare(data: DataConfig, workspace: Workspace) -> ForTraining:
     """
     if data.source is None:
         raise RequestError(
-            "No data given. Name a folder with one folder a class, 'digits', 'shapes', or an imported data set."
+            "No data given. Name a folder with one folder a class, a table, an archive, 'digits', 'shapes', or an "
+            "imported data set."
         )
     place = workspace.cache_folder / INDEXES if workspace.root.is_dir() else None
     main, warnings = read(data.source, workspace, place)
@@ -86,11 +87,8 @@ def read(text: str, workspace: Workspace, place: Path | None = None) -> Prepared
     source = open_source(text, workspace)
     if isinstance(source, ImportedSource):
         manifest, notices = source.current(place)
-    elif isinstance(source, FolderSource):
-        manifest, notices = index(source, place)
     else:
-        records, classes, notices = source.scan()
-        manifest = Manifest.from_records(records, classes, source.name)
+        manifest, notices = index(source, place)
     if not isinstance(source, FolderSource) and Path(text).is_dir():
         notices = [f"'{text}' means the data set of that name; for the folder here write ./{text}.", *notices]
     return Prepared(manifest, notices)
@@ -113,9 +111,14 @@ def read_split(
     splits = Counter(manifest.table["split"].to_pylist())
     if set(splits) != {""}:
         if name not in splits:
+            instead = (
+                f"Give the folder of class folders itself, such as {shown(text)}/{sorted(splits)[0]}."
+                if Path(text).is_dir()
+                else "Give one that has it, or one without splits, which is taken whole."
+            )
             raise RequestError(
-                f"{option} {shown(text)}: it is split into {some(sorted(splits))} and has no {name} split. Give the "
-                f"folder of class folders itself, such as {shown(text)}/{sorted(splits)[0]}."
+                f"{option} {shown(text)}: it is split into {some(sorted(s for s in splits if s))} and has no {name} "
+                f"split. {instead}"
             )
         manifest = replace(manifest, table=manifest.table.filter(pc.field("split") == name))
     used = set(manifest.table["label"].to_pylist())

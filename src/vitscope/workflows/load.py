@@ -10,6 +10,7 @@ from typing import get_args
 import torch
 
 from vitscope.data.manifest import Manifest
+from vitscope.data.sources.archive import restore
 from vitscope.errors import RequestError, unknown
 from vitscope.exporting import proof
 from vitscope.exporting.formats import safetensors
@@ -103,11 +104,13 @@ def own_manifest(model: ModelRef, workspace: WorkspaceRef = None) -> Manifest:
     else:
         folder = locate(model, workspace).run_folder
     file = folder / MANIFEST if folder is not None else None
-    if file is None or not file.is_file():
+    if folder is None or file is None or not file.is_file():
         raise RequestError(
             f"{_title(model)}: the images that it was trained and tested on are not known here. Name some with --data."
         )
-    return Manifest.load(file)
+    manifest = Manifest.load(file)
+    restore(manifest, Workspace(folder.parents[1]))
+    return manifest
 
 
 def _title(model: ModelRef) -> str:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from vitscope import config
 from vitscope.config import ModelConfig, RunConfig
 from vitscope.data.manifest import Manifest
+from vitscope.data.sources.archive import restore
 from vitscope.data.sources.kept import LARGE
 from vitscope.errors import RequestError
 from vitscope.machine import Choices, Machine, probe
@@ -97,7 +98,7 @@ def resolve(
     if is_new:
         c, manifest, warnings, notices = _new(requested, workspace, may_time=may_time or may_measure)
     else:
-        c, manifest, warnings, notices = _begun(requested, manifest_file)
+        c, manifest, warnings, notices = _begun(requested, manifest_file, workspace)
     training, classes = manifest.of_split("train"), len(manifest.classes)
     c, told = suited.with_batch(c, len(training))
     notices += told
@@ -135,7 +136,8 @@ def _new(requested: Mapping[str, Any], workspace: Workspace, *, may_time: bool) 
     c = with_recipe(requested)
     if c.data.source is None:
         raise RequestError(
-            "data.source: name the pictures to train on: a folder, 'digits', 'shapes', or an imported data set."
+            "data.source: name the pictures to train on: a folder, a table, an archive, 'digits', 'shapes', or an "
+            "imported data set."
         )
     if c.model.lora_rank:
         check_peft()
@@ -159,13 +161,12 @@ def _new(requested: Mapping[str, Any], workspace: Workspace, *, may_time: bool) 
     return _Subject(c, manifest, warnings, [*notices, *told])
 
 
-def _begun(requested: Mapping[str, Any], manifest_file: Path) -> _Subject:
+def _begun(requested: Mapping[str, Any], manifest_file: Path, workspace: Workspace) -> _Subject:
     """A run that goes on, with the pictures that it began with."""
     c = with_recipe(requested)
     if c.model.lora_rank:
         check_peft()
-    manifest, warnings = Manifest.load(manifest_file), []
-    check_pictures(manifest, manifest_file.parent.name)
+    manifest, warnings = pictures_of(manifest_file, workspace), []
     if len(manifest) < LARGE and (changed := manifest.changed()):  # of more, `verify.py` tells while it trains
         warnings.append(
             f"{count(len(changed), 'picture')} of {len(manifest):,} changed or vanished since the run began "
@@ -174,8 +175,13 @@ def _begun(requested: Mapping[str, Any], manifest_file: Path) -> _Subject:
     return _Subject(c, manifest, warnings, [])
 
 
-def check_pictures(manifest: Manifest, run_id: str) -> None:
-    """Raise `RequestError` where none of the pictures is there that a run, begun here or elsewhere, learns from."""
+def pictures_of(manifest_file: Path, workspace: Workspace) -> Manifest:
+    """The pictures of a run that began, those of an archive unpacked again if they are gone.
+
+    Raises `RequestError` where none is there that the run, begun here or elsewhere, learns from.
+    """
+    manifest, run_id = Manifest.load(manifest_file), manifest_file.parent.name
+    restore(manifest, workspace)
     training = manifest.of_split("train")
     if len(training) and len(absent := training.absent()) == training.looked_at:
         raise RequestError(
@@ -183,6 +189,7 @@ def check_pictures(manifest: Manifest, run_id: str) -> None:
             f"began ({some(absent)}). Bring them back to that place, or make a link there, and resume; 'vitscope "
             "predict', and 'vitscope evaluate' with --data, work without them."
         )
+    return manifest
 
 
 def check_init(c: ModelConfig, workspace: Workspace) -> list[str]:

@@ -67,14 +67,13 @@ AS_IF_NEW = {
 
 
 def _child(parent: runs.RunRow, epochs: int, checkpoint: str | None, place: Workspace) -> runs.RunRow:
-    from vitscope.data.manifest import Manifest
     from vitscope.training.checkpoint import Checkpoints, copy
-    from vitscope.workflows.resolve import check_pictures, with_choices_as_asked
+    from vitscope.workflows.resolve import pictures_of, with_choices_as_asked
 
     folder = place.run_folder(parent.id)
     if not (folder / "config.yaml").exists():
         raise RequestError(f"Run {parent.name} ({parent.id}) has not begun to train: resume it without --epochs.")
-    check_pictures(Manifest.load(folder / "manifest.parquet"), parent.id)
+    pictures_of(folder / "manifest.parquet", place)
     checkpoints = Checkpoints(folder / "checkpoints")
     snapshot = checkpoints.load(checkpoint)
     done = snapshot.state["progress"]["epoch"]

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitscope.data.manifest import Manifest
+from vitscope.data.sources import archive, table
+from vitscope.data.sources.archive import ArchiveSource
 from vitscope.data.sources.digits import DigitsSource
 from vitscope.data.sources.folder import FolderSource
 from vitscope.data.sources.imported import ImportedSource
 from vitscope.data.sources.scan import Scan, Source
 from vitscope.data.sources.shapes import ShapesSource
+from vitscope.data.sources.table import TableSource
 from vitscope.errors import RequestError, closest
 from vitscope.text import shown
 
@@ -26,14 +29,18 @@ _WITH_OPTIONS: dict[str, Callable[[Workspace, str], Source]] = {"shapes": Shapes
 
 _PLANNED_PREFIXES = {"hf": "data sets of the Hugging Face hub", "torchvision": "torchvision's sets", "wds": "shards"}
 _PLANNED_FILES = {
-    "archives": (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"),
-    "tables": (".csv", ".tsv", ".parquet", ".arrow", ".json", ".jsonl", ".xlsx"),
+    "archives of this kind": (".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"),
+    "tables of this kind": (".arrow", ".feather", ".json", ".jsonl", ".xls", ".xlsx", ".ods"),
 }
-_SUPPORTED = "Supported are a folder with one folder a class, 'digits', 'shapes' and the names of imported data sets."
+_SUPPORTED = (
+    "Supported are a folder with one folder a class, a table of paths and labels "
+    f"({', '.join(table.ENDINGS)}), an archive of either ({', '.join(archive.ENDINGS)}), 'digits', 'shapes' and the "
+    "names of imported data sets."
+)
 
 
 def open_source(text: str, workspace: Workspace) -> Source:
-    """The source that `text` means: a builtin name (and its options), the name of an imported data set, or a folder.
+    """The source that `text` means: a builtin name (and its options), an imported data set, a folder, table or archive.
 
     A name wins over a folder of the same name (write `./digits` for the folder). Raises `RequestError` with the closest
     match.
@@ -46,8 +53,8 @@ def open_source(text: str, workspace: Workspace) -> Source:
         return ImportedSource(row.name, _original(row, workspace), Manifest.load(workspace.root / row.manifest))
     try:
         path = Path(text).expanduser()
-        if text and path.is_dir():
-            return FolderSource.at(path)
+        if text and (path.is_dir() or (path.is_file() and _is_supported(path))):
+            return _at(path, workspace)
         raise _not_found(text, path, [*SOURCES, *known])
     except (
         OSError,
@@ -75,7 +82,22 @@ def _builtin(text: str, workspace: Workspace) -> Source | None:
 
 
 def _original(row: DatasetRow, workspace: Workspace) -> Source:
-    return _builtin(row.source, workspace) or FolderSource.at(row.source)
+    return _builtin(row.source, workspace) or _at(Path(row.source), workspace)
+
+
+def _at(path: Path, workspace: Workspace) -> Source:
+    """What lies, or lay, at a path: a table or an archive by its ending, else a folder."""
+    if path.is_dir() or not _is_supported(path):
+        return FolderSource.at(path)
+    return TableSource.at(path) if _ends(path, table.ENDINGS) else ArchiveSource.at(path, workspace)
+
+
+def _is_supported(path: Path) -> bool:
+    return _ends(path, (*table.ENDINGS, *archive.ENDINGS))
+
+
+def _ends(path: Path, endings: tuple[str, ...]) -> bool:
+    return path.name.lower().endswith(endings)
 
 
 def _not_found(text: str, path: Path, names: list[str]) -> RequestError:
@@ -85,22 +107,27 @@ def _not_found(text: str, path: Path, names: list[str]) -> RequestError:
     if not text:
         return RequestError(f"The data set has an empty name. {_SUPPORTED}")
     for what, endings in _PLANNED_FILES.items():
-        if text.lower().endswith(endings):
+        if _ends(path, endings) and not _is_supported(path):
             return RequestError(f"{shown(text)}: {what} are not supported as a source yet. {_SUPPORTED}")
     if path.exists():
         return RequestError(f"{shown(text)}: a file, not a data set. {_SUPPORTED}")
-    hints = [closest(text, names) if "/" not in text else "", _nearest_folders(path)]
-    parts = [f"No data set '{shown(text)}': neither a folder nor a name known here.", *hints, _SUPPORTED]
+    hints = [closest(text, names) if "/" not in text else "", _nearest(path)]
+    parts = [
+        f"No data set '{shown(text)}': neither a folder, a table or an archive, nor a name known here.",
+        *hints,
+        _SUPPORTED,
+    ]
     return RequestError(" ".join(part for part in parts if part))
 
 
-def _nearest_folders(path: Path) -> str:
+def _nearest(path: Path) -> str:
     """Where the path stops existing, with the closest names there."""
     path = path.absolute()
     parent, missing = path.parent, path.name
     while not parent.is_dir() and parent != parent.parent:
         parent, missing = parent.parent, parent.name
-    match = closest(missing, [child.name for child in parent.iterdir() if child.is_dir()])
+    near = [child.name for child in parent.iterdir() if child.is_dir() or _is_supported(child)]
+    match = closest(missing, near)
     if match.startswith("Did"):
         return f"{shown(match.rstrip('?'))} in {shown(parent)}?"
     return f"There is no '{shown(missing)}' in {shown(parent)}."

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from vitscope.data.manifest import Record
 from vitscope.data.sources.names import EXTENSIONS, is_decodable
-from vitscope.data.sources.scan import Scan
+from vitscope.data.sources.scan import Scan, Walked
 from vitscope.data.sources.walk import (
     Folder,
     Identity,
@@ -82,13 +82,6 @@ class FolderSource:
             raise _no_images(self.root, notices)
         scan = Scan(records, tuple(sorted(classes)), notices)
         return Walked(scan, left_out.folders if left_out.is_lasting else None)
-
-
-class Walked(NamedTuple):
-    """`folders`: each that was looked through; None where the same folders may hold other pictures another time."""
-
-    scan: Scan
-    folders: list[Folder] | None
 
 
 class _Base(NamedTuple):

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vitscope.data.manifest import Manifest
-from vitscope.data.sources.folder import FolderSource
+from vitscope.data.sources.archive import ArchiveSource
 from vitscope.data.sources.kept import Indexed, index
 from vitscope.data.sources.scan import Scan, Source
+from vitscope.data.sources.table import TableSource
 from vitscope.errors import RequestError
 from vitscope.text import count, shown, some
 
@@ -39,15 +40,17 @@ class ImportedSource:
         again = f"vitscope data import {shlex.quote(self.original.location)} --name {self.name} --replace"
         who = f"Imported data set '{self.name}':"
         try:
-            seen = self._seen(place)
+            seen = index(self.original, place)
+            own = self.original.moved(self.manifest) if isinstance(self.original, ArchiveSource) else self.manifest
         except RequestError as error:
             raise RequestError(f"{who} {error} Bring it back, or import again: {shown(again)}") from None
         state = ("path", "size_bytes", "mtime_ns")
-        if seen.manifest.table.select(state).equals(self.manifest.table.select(state)):
-            return Indexed(replace(self.manifest, kept=seen.manifest.kept), [])
+        restated = _restated(own, seen.manifest) if isinstance(self.original, (ArchiveSource, TableSource)) else []
+        if not restated and _agree(own, seen.manifest, *state):
+            return Indexed(replace(own, kept=seen.manifest.kept), [])
         columns = (seen.manifest.table[name].to_pylist() for name in state)
         now = {path: (size, time) for path, size, time in zip(*columns, strict=True)}
-        paths, sizes, times = (self.manifest.table[c].to_pylist() for c in ("path", "size_bytes", "mtime_ns"))
+        paths, sizes, times = (own.table[c].to_pylist() for c in ("path", "size_bytes", "mtime_ns"))
         if vanished := [path for path in paths if path not in now]:
             raise RequestError(
                 f"{who} {count(len(vanished), 'file')} of {len(paths):,} {_have(vanished)} vanished since the import "
@@ -59,31 +62,47 @@ class ImportedSource:
                 f"{who} {count(len(added), 'file')} {_have(added)} been added to its source since the import, not used "
                 f"({some(added)}). To take in what is new: {shown(again)}"
             )
+        if restated:
+            notices.append(
+                f"{who} its source gives {count(len(restated), 'file')} another class, split or group than at the "
+                f"import, not used ({some(restated)}). To take it in: {shown(again)}"
+            )
         changed = [now[p] != (size, time) for p, size, time in zip(paths, sizes, times, strict=True)]
         if not any(changed):
-            return Indexed(replace(self.manifest, kept=seen.manifest.kept), notices)
+            return Indexed(replace(own, kept=seen.manifest.kept), notices)
         examples = [path for path, has_changed in zip(paths, changed, strict=True) if has_changed]
         notices.append(
             f"{who} {count(len(examples), 'file')} {_have(examples)} changed since the import ({some(examples)}). They "
             "are used as they are now; what a check found about them is forgotten."
         )
-        refreshed = self._refreshed([now[p] for p in paths], changed)
+        refreshed = _refreshed(own, [now[p] for p in paths], changed)
         return Indexed(replace(refreshed, kept=seen.manifest.kept), notices)
 
-    def _seen(self, place: Path | None) -> Indexed:
-        """What lies at the original source."""
-        if isinstance(self.original, FolderSource):
-            return index(self.original, place)
-        records, classes, notices = self.original.scan()
-        return Indexed(Manifest.from_records(records, classes, self.name), notices)
 
-    def _refreshed(self, now: list[tuple[int, int]], changed: list[bool]) -> Manifest:
-        manifest = self.manifest.with_column("size_bytes", [size for size, _ in now])
-        manifest = manifest.with_column("mtime_ns", [time for _, time in now])
-        for name in ("width", "height", "content_hash", "problem"):
-            values = manifest.table[name].to_pylist()
-            manifest = manifest.with_column(name, [None if c else v for c, v in zip(changed, values, strict=True)])
-        return manifest
+def _agree(own: Manifest, seen: Manifest, *columns: str) -> bool:
+    return own.table.select(columns).equals(seen.table.select(columns))
+
+
+def _restated(own: Manifest, seen: Manifest) -> list[str]:
+    """The paths of which a table says something else now."""
+    if own.classes == seen.classes and _agree(own, seen, "path", "label", "split", "group"):
+        return []
+
+    def said(manifest: Manifest) -> dict[str, tuple]:
+        paths, labels, *rest = (manifest.table[c].to_pylist() for c in ("path", "label", "split", "group"))
+        return dict(zip(paths, zip((manifest.classes[label] for label in labels), *rest, strict=True), strict=True))
+
+    now = said(seen)
+    return [path for path, then in said(own).items() if now.get(path, then) != then]
+
+
+def _refreshed(manifest: Manifest, now: list[tuple[int, int]], changed: list[bool]) -> Manifest:
+    manifest = manifest.with_column("size_bytes", [size for size, _ in now])
+    manifest = manifest.with_column("mtime_ns", [time for _, time in now])
+    for name in ("width", "height", "content_hash", "problem"):
+        values = manifest.table[name].to_pylist()
+        manifest = manifest.with_column(name, [None if c else v for c, v in zip(changed, values, strict=True)])
+    return manifest
 
 
 def _have(items: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The index of a large folder, kept in the workspace: to open it again costs the folders' times, not each file's.
+"""The index of a large folder or table, kept in the workspace: opened again by its folders' times, not the files'.
 
 The time of a folder changes when something is added to it, removed from it or renamed in it. So where the times of all
 folders are what they were, so are the names in them. A file that was written over in place does not show by that: who
@@ -16,7 +16,10 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from vitscope.data.manifest import Manifest, sample_id, texts_beside
+from vitscope.data.sources.archive import ArchiveSource
 from vitscope.data.sources.folder import FolderSource
+from vitscope.data.sources.scan import Source
+from vitscope.data.sources.table import TableSource
 from vitscope.data.sources.walk import Folder
 from vitscope.errors import RequestError
 
@@ -32,11 +35,21 @@ class Indexed(NamedTuple):
     notices: list[str]
 
 
-def index(source: FolderSource, place: Path | None) -> Indexed:
-    """The pictures of a folder: as they were kept in the folder `place`, or looked at now, and kept if they are many.
+def index(source: Source, place: Path | None) -> Indexed:
+    """The pictures of a source: looked at now; many in folders are kept in the folder `place`, and taken from there.
 
-    Raises `RequestError` as `FolderSource.scan` does.
+    Raises `RequestError` as the source's `scan` does.
     """
+    if isinstance(source, ArchiveSource):
+        opened = source.opened()
+        try:
+            manifest, notices = index(opened.source, place)
+        except RequestError as error:
+            raise source.about(error, opened) from None
+        return Indexed(manifest, [*opened.notices, *notices])
+    if not isinstance(source, (FolderSource, TableSource)):
+        records, classes, notices = source.scan()
+        return Indexed(Manifest.from_records(records, classes, source.name), notices)
     file = None if place is None else place / f"{sample_id(source.name, '', source.location)}.parquet"
     if file is not None and (found := _open(file)) is not None:
         return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from vitscope.data.manifest import Record
+from vitscope.data.sources.walk import Folder
 
 
 class Scan(NamedTuple):
@@ -13,6 +14,13 @@ class Scan(NamedTuple):
     records: list[Record]
     classes: tuple[str, ...]
     notices: list[str]  # what a person should be told, a sentence each
+
+
+class Walked(NamedTuple):
+    """`folders`: each that was looked through; None where the same folders may hold other pictures another time."""
+
+    scan: Scan
+    folders: list[Folder] | None
 
 
 class Source(Protocol):
