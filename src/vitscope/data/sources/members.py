@@ -14,6 +14,7 @@ MOST_MEMBERS = 10_000_000
 MOST_TIMES = 100  # the size of the archive that it may unpack to
 SMALL_BYTES = 100_000_000  # up to which it may at any rate
 LINKS_FOLLOWED = 8  # from link to link
+DRIVE = re.compile(r"[A-Za-z]:")
 
 
 class Member(NamedTuple):
@@ -37,19 +38,19 @@ def place_of(name: str) -> str:
     """
     if "\0" in name:
         raise UnsafeName("has a NUL in its name")
-    if re.match(r"[A-Za-z]:", name):
-        raise UnsafeName("begins with a drive letter")
     if name.startswith(("/", "\\")):
         raise UnsafeName("has an absolute path")
     parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".")]
     if ".." in parts:
         raise UnsafeName("leads out of it by '..'")
+    if parts and DRIVE.match(parts[0]):
+        raise UnsafeName("begins with a drive letter")
     return "/".join(parts)
 
 
 def link_place(member_place: str, target: str, *, from_root: bool) -> str:
     """The place that a link means: from its own folder, or, as hard links do, from the root; "" outside."""
-    if "\0" in target or target.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", target):
+    if "\0" in target or target.startswith(("/", "\\")) or DRIVE.match(target):
         return ""
     parts = [] if from_root else member_place.split("/")[:-1]
     for part in re.split(r"[/\\]", target):
@@ -59,7 +60,7 @@ def link_place(member_place: str, target: str, *, from_root: bool) -> str:
             parts.pop()
         elif part not in ("", "."):
             parts.append(part)
-    return "/".join(parts)
+    return "" if parts and DRIVE.match(parts[0]) else "/".join(parts)
 
 
 class Contents(NamedTuple):
