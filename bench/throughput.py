@@ -1,6 +1,6 @@
 """Training throughput: the same work for ViTScope, the bare step and every peer, alternated in one run.
 
-    python bench/throughput.py [--data FOLDER] [--rounds 5] [--quick]
+    python bench/throughput.py [--data FOLDER] [--rounds 5] [--settings default best] [--quick]
 
 Photos, RandomResizedCrop + flip + RandAugment, two workers, `vit_tiny_patch16_224`, batch 32 (on a GPU also ViT-S/16
 and ViT-B/16, batch 256). Each peer as it comes and at its best; the ratio is to the best of all. FLOPs use: FLOPs of a
@@ -9,6 +9,7 @@ training step, as `torch.utils.flop_counter` counts them, over the measured peak
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -27,10 +28,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=24, help="of a round; the first quarter does not count")
     parser.add_argument("--budget-s", type=float, default=240, help="of one side in one round")
+    parser.add_argument("--settings", nargs="+", default=["default", "best"], choices=["default", "best"])
     given = parser.parse_args()
     source = given.data or (str(DATA / "clothing") if (DATA / "clothing").is_dir() else DRAWN)
     if given.quick:
-        given.rounds, given.steps, given.budget_s = 2, 4, 60
+        given.rounds, given.steps, given.budget_s, given.settings = 2, 4, 60, ["best"]
     machine = probe()
     precision = "bf16" if machine.has_bf16 or machine.gpus else "fp32"
     is_compiled = precision == "bf16" and machine.compiler is not None
@@ -46,21 +48,20 @@ def main() -> None:
             large = replace(work, batch_size=256, workers=machine.cores, steps=4 * given.steps)
             models |= {name: replace(large, model=name) for name in ("vit_small_patch16_224", "vit_base_patch16_224")}
         for name, one in models.items():
-            measure(name, one, given.rounds, machine, source, is_quick=given.quick)
+            measure(name, one, given, machine, source)
 
 
-def measure(name: str, work: Work, rounds: int, machine: Machine, source: str, *, is_quick: bool) -> None:
-    settled = sides.settled(work, is_quick=is_quick)
+def measure(name: str, work: Work, given: argparse.Namespace, machine: Machine, source: str) -> None:
+    settled = sides.settled(work, is_quick=given.quick)
     chosen = {
         "ViTScope": lambda: sides.images_per_s(sides.OURS, settled),
         "bare step": lambda: sides.images_per_s(sides.BARE, settled),
     }
     for peer, script in sides.PEERS.items():
-        chosen[f"{peer}, best"] = lambda script=script: sides.images_per_s(script, work)
-        if not is_quick:
-            default = replace(work, settings="default")
-            chosen[f"{peer}, default"] = lambda script=script, default=default: sides.images_per_s(script, default)
-    found = alternate(chosen, rounds)
+        for settings in given.settings:
+            one = replace(work, settings=settings)
+            chosen[f"{peer}, {settings}"] = lambda script=script, one=one: sides.images_per_s(script, one)
+    found = alternate(chosen, given.rounds)
     peers = [side for side in found if side not in ("ViTScope", "bare step")]
     best = max(peers, key=lambda side: Spread.of(found[side]).median)
     shares = {
@@ -72,7 +73,7 @@ def measure(name: str, work: Work, rounds: int, machine: Machine, source: str, *
     use = {"ViTScope, FLOPs use": [flops * rate / peak for rate in found["ViTScope"]]}
     write(
         f"throughput-{name}", found | shares | use, "images/s (ratios are shares of 1)",
-        work=settled.__dict__, source=source, flops_an_image=flops, best_peer=best, is_quick=is_quick,
+        work=settled.__dict__, source=source, flops_an_image=flops, best_peer=best, is_quick=given.quick,
     )  # fmt: skip
 
 
