@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ class Work:
     `data` is a folder with train, val and test folders of class folders. `settings`: the peer as it comes (`default`),
     or with `precision`, `is_compiled` and `workers` that suit the machine (`best`). Throughput ends after `steps`
     optimizer steps, of which the first `warmup` do not count; accuracy after `epochs`, or the peer's own number of
-    them. Either ends after `budget_s`.
+    them. Either ends after `budget_s`. With `turn` the process stops itself, its workers too, after so many steps, each
+    time until it is continued: so two sides share a machine by turns of some seconds (`sides/turns.py`).
     """
 
     task: str  # throughput or accuracy
@@ -39,6 +41,7 @@ class Work:
     epochs: int | None = None
     steps: int = 0
     warmup: int = 0
+    turn: int = 0
     workers: int = 2
     precision: str = "fp32"
     is_compiled: bool = False
@@ -70,6 +73,7 @@ class Clock:
 
         self.work, self.images = work, work.batch_size or 0
         self.times: list[float] = []
+        self.turn_began = 0.0
         self.curve: list[tuple[float, float]] = []  # seconds since the start of the process, test accuracy
         register_optimizer_step_post_hook(self._step)
 
@@ -102,8 +106,19 @@ class Clock:
         if is_last or len(self.times) == self.work.warmup:
             _wait_for_device()
         self.times.append(time.perf_counter())
-        if is_last or time.perf_counter() - BEGAN > self.work.budget_s:
+        if self.work.turn and len(self.times) >= self.work.warmup:
+            self._take_turns()
+        elif is_last or time.perf_counter() - BEGAN > self.work.budget_s:
             self.finish()
+
+    def _take_turns(self) -> None:
+        if (len(self.times) - self.work.warmup) % self.work.turn:
+            return
+        _wait_for_device()
+        rate = self.images * self.work.turn / (time.perf_counter() - self.turn_began)
+        print(f'\n{MARK}{{"turn": {rate if self.turn_began else 0.0}}}', flush=True)
+        os.killpg(0, signal.SIGSTOP)
+        self.turn_began = time.perf_counter()
 
 
 def _wait_for_device() -> None:

@@ -33,8 +33,8 @@ class SideFailed(Exception):
     """A side ended without an answer."""
 
 
-def run(script: Path, work: Work) -> dict[str, Any]:
-    """What the side answered. Raises `SideFailed` with its last words."""
+def command_of(script: Path, work: Work) -> tuple[list[str | Path], dict[str, str]]:
+    """The command that runs a side, and its environment. Ends the program where that of the peers is missing."""
     is_peer = script in PEERS.values()
     python = peers_python() if is_peer else Path(sys.executable)
     surroundings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -42,9 +42,13 @@ def run(script: Path, work: Work) -> dict[str, Any]:
         surroundings["PYTHONPATH"] = os.pathsep.join([str(BENCH), *filter(None, [os.environ.get("PYTHONPATH")])])
     if not python.exists():
         raise SystemExit(f"{python} is missing: make it with 'python bench/peers/setup.py'.")
+    return [python, script, json.dumps(asdict(work))], surroundings
+
+
+def run(script: Path, work: Work) -> dict[str, Any]:
+    """What the side answered. Raises `SideFailed` with its last words."""
     with tempfile.TemporaryDirectory() as scratch:
-        told = json.dumps({**asdict(work), "scratch": scratch})
-        command = [python, script, told]
+        command, surroundings = command_of(script, replace(work, scratch=scratch))
         done = subprocess.run(command, capture_output=True, text=True, cwd=scratch, env=surroundings, check=False)
     found: dict[str, Any] = {}
     for line in done.stdout.splitlines():
