@@ -52,6 +52,8 @@ class _Side:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             if line.startswith(MARK) and "turn" in (told := json.loads(line.removeprefix(MARK))):
+                # What it prints comes before it stops; continued in between, it would stop for good.
+                os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
                 return float(told["turn"])
         raise SideFailed(f"A side ended before its turn did:\n{self.errors.read_text(errors='replace')[-3000:]}")
 
