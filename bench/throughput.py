@@ -57,21 +57,29 @@ def measure(name: str, work: Work, given: argparse.Namespace, machine: Machine, 
         others |= {f"{peer}, {settings}": (script, replace(work, settings=settings)) for settings in given.settings}
     rates: dict[str, list[float]] = {"ViTScope": []}
     shares: dict[str, list[float]] = {}
+    failures: list[str] = []
     for other, side in others.items():
-        found = in_turns({"ViTScope": (sides.OURS, settled), other: side}, given.turns)
+        try:
+            found = in_turns({"ViTScope": (sides.OURS, settled), other: side}, given.turns)
+        except sides.SideFailed as error:  # what the others gave is not lost for it
+            failures.append(f"{other}: {error}")
+            print(f"  {failures[-1]}", flush=True)
+            continue
         rates["ViTScope"] += found["ViTScope"]
         rates[other] = found[other]
         shares[f"ViTScope / {other}"] = ratios(found["ViTScope"], found[other])
         print(f"  ViTScope / {other}: {Spread.of(shares[f'ViTScope / {other}'])}", flush=True)
     best = min(
-        (side for side in others if side != "bare step"), key=lambda s: Spread.of(shares[f"ViTScope / {s}"]).median
+        (side for side in others if side != "bare step" and side in rates),
+        key=lambda s: Spread.of(shares[f"ViTScope / {s}"]).median,
     )
     flops = float(sides.run(sides.BARE, replace(work, steps=2, warmup=0))["flops_an_image"])
     peak = matrix_peak("cuda" if machine.gpus else "cpu", work.precision) * 1e9
     use = {"ViTScope, FLOPs use": [flops * rate / peak for rate in rates["ViTScope"]]}
     write(
         f"throughput-{name}", rates | shares | use, "images/s (ratios are shares of 1)",
-        work=settled.__dict__, source=source, flops_an_image=flops, best_peer=best, is_quick=given.quick,
+        work=settled.__dict__, source=source, flops_an_image=flops, best_peer=best, failures=failures,
+        is_quick=given.quick,
     )  # fmt: skip
 
 

@@ -45,6 +45,7 @@ def main() -> None:
             "lr_scheduler_type": "cosine",
             "warmup_steps": 0.1,  # below 1: a share of the run
             "bf16": work.precision == "bf16",
+            "use_cpu": not torch.cuda.is_available(),  # else it takes bf16 for a request for a GPU
             "torch_compile": work.is_compiled,
             "dataloader_num_workers": work.workers,
             "dataloader_persistent_workers": work.workers > 0,
