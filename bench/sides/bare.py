@@ -34,7 +34,7 @@ def main() -> None:
         torch.nn.functional.cross_entropy(net(images[:2]), labels[:2]).backward()
     print(f'{MARK}{{"flops_an_image": {counter.get_total_flops() / 2}}}')
     forward = compiled(net, choices.compiler) if choices.compile else net
-    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.05)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.05, fused=True)
     while True:  # the clock ends it
         with autocast:
             loss = torch.nn.functional.cross_entropy(forward(images), labels)

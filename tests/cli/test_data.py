@@ -96,6 +96,22 @@ def test_faults_01_02_03_17_check_names_every_bad_file_one_a_line_unwrapped(
     assert "damaged" in next(line for line in lines if line.startswith(f"{folder}/pear/000.png: "))
 
 
+def test_check_writes_a_table_of_what_may_be_trained_on(vitscope: Callable[..., Result], pictures: Path) -> None:
+    (pictures / "apple/text.jpg").write_text("notes")
+    (pictures / "apple/copy.png").write_bytes((pictures / "apple/000.png").read_bytes())
+    table = pictures.parent / "clean.csv"
+    result = vitscope("data", "check", pictures, "--write", table)
+    assert result.code == 1  # the folder is still what it was
+    assert f"Left out: {pictures.resolve()}/apple/text.jpg: not an image (5 bytes)" in result.out
+    assert f"{table}: 40 images, 2 left out. Train on it: vitscope --workspace" in result.out
+    clean = vitscope("data", "check", table, "--json")
+    assert clean.code == 0
+    report = json.loads(clean.out)
+    assert (report["count"], report["bad"], report["copies"], report["written"]) == (40, [], [], None)
+    again = vitscope("data", "check", pictures, "--write", table)
+    assert again.code == 2 and "there is such a file already" in again.err
+
+
 def test_check_json(vitscope: Callable[..., Result], pictures: Path) -> None:
     (pictures / "apple/text.jpg").write_text("notes")
     (pictures / "pear/copy.png").write_bytes((pictures / "apple/000.png").read_bytes())
@@ -107,7 +123,7 @@ def test_check_json(vitscope: Callable[..., Result], pictures: Path) -> None:
     assert (group["leak"], group["contradiction"]) == (False, True)
     assert [(Path(f["path"]).name, f["class"]) for f in group["files"]] == [("000.png", "apple"), ("copy.png", "pear")]
     assert set(report) == {
-        *("name", "ok", "count", "splits", "bad", "copies", "animated", "odd_sizes", "refusal", "notices")
+        *("name", "ok", "count", "splits", "bad", "copies", "animated", "odd_sizes", "refusal", "notices", "written")
     }
 
 

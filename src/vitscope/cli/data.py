@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +16,8 @@ from vitscope.cli.console import console, open_workspace, print_json, say, warn
 from vitscope.cli.table import print_table
 
 if TYPE_CHECKING:
-    from vitscope.workflows.data import CheckReport, Description
+    from vitscope.storage.workspace import Workspace
+    from vitscope.workflows.data import CheckReport, Description, Written
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, add_completion=False)
 
@@ -50,19 +52,35 @@ def import_(
 
 
 @app.command("check")
-def check(ctx: typer.Context, source: AnySource, as_json: AsJson = False) -> None:
+def check(
+    ctx: typer.Context,
+    source: AnySource,
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            "--write",
+            metavar="FILE",
+            help="A new table (.csv, .tsv, .parquet) of the images without the bad ones, copies, and pictures in "
+            "several classes. Train on it as on any source.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Decode every image and name the bad ones, one a line. Exit code 1 when something is wrong.
 
     What is found in an imported set is kept, and training leaves bad files out.
     """
     from vitscope.workflows import data
 
+    workspace = open_workspace(ctx)
     with _progress(shown=console().is_terminal and not as_json) as progress:
-        report = data.check(source, open_workspace(ctx), progress)
+        report = data.check(source, workspace, progress, write)
     if as_json:
         print_json(_check_json(report))
     else:
         _print_report(report)
+        if report.written is not None:
+            _print_written(report.written, workspace)
     if not report.is_clean:
         raise typer.Exit(1)
 
@@ -194,6 +212,19 @@ def _print_report(report: CheckReport) -> None:
     say(f"{shown(report.name)}: {count(report.count, 'image')}{_splits(report.splits)}, {len(report.bad):,} bad.")
 
 
+def _print_written(written: Written, workspace: Workspace) -> None:
+    from vitscope.text import count, shown
+
+    for path, reason in written.left_out[:LISTED]:
+        say(f"Left out: {shown(path)}: {shown(reason)}")
+    if len(written.left_out) > LISTED:
+        say(f"… and {len(written.left_out) - LISTED:,} more files; --json names all.")
+    say(
+        f"{shown(written.file)}: {count(written.count, 'image')}, {len(written.left_out):,} left out. "
+        f"Train on it: {workspace.command('train', str(written.file))}"
+    )
+
+
 def _check_json(report: CheckReport) -> dict[str, Any]:
     return {
         "name": report.name,
@@ -213,6 +244,13 @@ def _check_json(report: CheckReport) -> dict[str, Any]:
         "odd_sizes": [asdict(odd) for odd in report.odd_sizes],
         "refusal": report.refusal,
         "notices": report.notices,
+        "written": None
+        if report.written is None
+        else {
+            "file": str(report.written.file),
+            "count": report.written.count,
+            "left_out": [each._asdict() for each in report.written.left_out],
+        },
     }
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 
 from vitscope.config import AugmentConfig
 from vitscope.data.policies import POLICIES
@@ -43,10 +44,9 @@ class Augment:
             pixels = shifted(pixels, *(round(x) for x in draw.uniform(-reach, reach, 2).tolist()))
         if draw.random() < c.flip:
             pixels = pixels[:, ::-1]
-        view = torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
         if c.policy is not None:
-            view = POLICIES[c.policy](view, draw).contiguous()
-        return view
+            pixels = np.asarray(POLICIES[c.policy](Image.fromarray(np.ascontiguousarray(pixels)), draw))
+        return torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
 
 
 def resized(pixels: np.ndarray, size: int, interpolation: str) -> np.ndarray:

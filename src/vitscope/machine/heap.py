@@ -1,7 +1,8 @@
 """The C library's heap, which is to keep the memory that tensors free: the next step takes as much again.
 
 glibc gives large blocks back to the kernel, which maps and clears each page anew when a step takes it: where steps are
-short that was up to a third of the time. Other systems are left as they are, and so is who set the C library otherwise.
+short that was up to a third of the time. Those above 32 MiB it maps whatever the threshold, so nothing is to be mapped.
+Other systems are left as they are, and so is who set the C library otherwise.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of malloc.h
-LARGEST_MMAP_THRESHOLD = 32 * 2**20  # bytes; mallopt(3) takes no more
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of malloc.h
 GROWTH = 64 * 2**20  # bytes by which the heap grows at least
 
 
@@ -22,8 +22,8 @@ def keep_freed_memory() -> bool:
     mallopt = None if is_set else _of_c("mallopt")
     if mallopt is None:
         return False
-    taken = [mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD), mallopt(M_TRIM_THRESHOLD, 2**31 - 1)]
-    return all(taken) and mallopt(M_TOP_PAD, GROWTH) == 1
+    taken = [mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, 2**31 - 1), mallopt(M_TOP_PAD, GROWTH)]
+    return all(taken)
 
 
 def give_back_freed_memory() -> None:

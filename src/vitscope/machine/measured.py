@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 FROM_STEPS, FROM_S = 500, 60.0  # a shorter run does not repay it, and is chosen for by capability alone
 ROUNDS = 3  # timed steps of each candidate, in turn, so that what else the machine does hits all alike
-MOST_IMAGES = 16  # a step on a CPU; on a GPU a step of few images would measure the launching of kernels
+MOST_IMAGES = 16  # a step on a CPU where images are large; on a GPU all that a step has, lest launching be measured
+STEP_S = 0.5  # on a CPU more small images are taken, until a step lasts so long: of few, most of the time is overhead
 SHARE, MOST_S = 0.02, 20.0  # of the run, and in all: what measuring may cost
 COMPILE_FROM_S = 20 * 60.0  # length of a run, for each size, from which compiling, a minute a candidate, is tried
 COMPILE_SHARE = 0.05  # of the run: what measuring may cost then

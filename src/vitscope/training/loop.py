@@ -148,8 +148,7 @@ def train_step(t: Training, batch: Batch) -> Measured:
     images, targets = t.mixing(images, batch.labels.to(device, non_blocking=True), p.epoch, p.step_in_epoch)
     loss, correct = in_parts_that_fit(t, count, lambda part: gradient(t, images, targets, part))
 
-    limit = c.optim.clip_grad if c.optim.clip_grad is not None else math.inf
-    grad_norm = torch.nn.utils.clip_grad_norm_(module.parameters(), limit)
+    grad_norm = clipped(module.parameters(), c.optim.clip_grad)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     if t.trained.average is not None:
@@ -176,6 +175,15 @@ def gradient(t: Training, images: torch.Tensor, targets: torch.Tensor, part: int
         loss += part_loss.detach()
         correct += (logits.argmax(dim=1) == labels.argmax(dim=1)).sum()
     return loss, correct
+
+
+def clipped(parameters: Iterable[torch.nn.Parameter], limit: float | None) -> torch.Tensor:
+    """The norm of the whole gradient, which is then scaled down to `limit` where it is larger; None: left alone."""
+    trained = [p for p in parameters if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+    if limit is not None:
+        torch.nn.utils.clip_grads_with_norm_(trained, limit, norm)
+    return norm
 
 
 def report(t: Training, meter: StepMeter) -> None:

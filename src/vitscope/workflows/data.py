@@ -15,10 +15,12 @@ import pyarrow.compute as pc
 
 from vitscope.config import DataConfig
 from vitscope.data import checks, split
+from vitscope.data.cleaning import LeftOut, cleaned
 from vitscope.data.manifest import SPLITS, Manifest, sample_id
 from vitscope.data.sources import SOURCES, ImportedSource, imported, open_source
 from vitscope.data.sources.folder import FolderSource
 from vitscope.data.sources.kept import index
+from vitscope.data.sources.table_writer import check_new, write_table
 from vitscope.errors import RequestError, closest
 from vitscope.text import count, shown, some
 
@@ -275,6 +277,15 @@ class BadFile:
 
 
 @dataclass(frozen=True)
+class Written:
+    """The table of what may be used: how many images are in it, and the files that are not, with why."""
+
+    file: Path
+    count: int
+    left_out: list[LeftOut]
+
+
+@dataclass(frozen=True)
 class CheckReport:
     """What is wrong with a data set's files. `refusal` says why training would not start, "" where it would."""
 
@@ -287,6 +298,7 @@ class CheckReport:
     odd_sizes: list[checks.OddSize]
     refusal: str
     notices: list[str]
+    written: Written | None = None
 
     @property
     def leaks(self) -> list[checks.Copies]:
@@ -304,8 +316,15 @@ class CheckReport:
         return not (self.bad or self.leaks or self.contradictions or self.refusal)
 
 
-def check(text: str, workspace: Workspace, progress: checks.Progress | None = None) -> CheckReport:
-    """Decode every image of a source. For an imported one what is found is kept, and training leaves bad ones out."""
+def check(
+    text: str, workspace: Workspace, progress: checks.Progress | None = None, write: Path | None = None
+) -> CheckReport:
+    """Decode every image of a source. For an imported one what is found is kept, and training leaves bad ones out.
+
+    `write`: a new table, a source itself, of what is left without bad files and copies (`cleaning.py`).
+    """
+    if write is not None:
+        check_new(write)  # before minutes of decoding
     manifest, notices = read(text, workspace)
     manifest = checks.inspect_images(manifest, progress)
     if (row := imported(workspace).get(text)) is not None:
@@ -317,6 +336,11 @@ def check(text: str, workspace: Workspace, progress: checks.Progress | None = No
         _, told = checks.check_trainable(good)
     except RequestError as error:
         refusal = str(error)
+    written = None
+    if write is not None:
+        clean, left_out = cleaned(manifest)
+        write_table(clean, write)
+        written = Written(write, len(clean), left_out)
     return CheckReport(
         name=manifest.source,
         count=len(manifest),
@@ -327,4 +351,5 @@ def check(text: str, workspace: Workspace, progress: checks.Progress | None = No
         odd_sizes=checks.odd_sizes(manifest),
         refusal=refusal,
         notices=[*notices, *told],
+        written=written,
     )

@@ -38,7 +38,7 @@ from vitscope.workflows.initial import learning_module, training_arguments
 LEAST_IMAGES = 2  # of a step: batch norm of pooled features refuses one
 LONG_S = 2.0  # a first step of those that takes longer is not repeated
 SOME_IMAGES = 8
-SHORT_S = 1.0  # a step of more images is taken where it lasts no longer
+SHORT_S = 2.0  # a step of more images is taken where it lasts no longer
 PICTURES, PICTURES_S = 8, 2.0  # training pictures that are decoded, and about how long at most
 
 
@@ -127,7 +127,8 @@ def settle(subject: Subject, machine: Machine, choices: Choices, workspace: Work
     name = "compiled" if any(candidate.compile for candidate in wanted) else "uncompiled"
     budget = measured.budget_s(wanted, run_s)
     if may_measure and _is_to_measure(kept.get(name), budget):
-        most = min(subject.part, measured.MOST_IMAGES) if choices.device == "cpu" else subject.part
+        on_cpu = max(measured.MOST_IMAGES, math.floor(measured.STEP_S / took_s))
+        most = min(subject.part, on_cpu) if choices.device == "cpu" else subject.part
         if images := measured.images_of(len(wanted), took_s, most, budget):
             steps = Steps(subject, choices, machine.compiler)
             tried = measured.measure(wanted, lambda candidate: steps(candidate, images), images, budget)
