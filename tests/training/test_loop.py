@@ -309,7 +309,7 @@ def test_alerts_are_recorded_logged_and_change_nothing(
 
 
 @pytest.mark.parametrize("broken", ["loss", "gradient"])
-def test_what_is_no_number_stops_the_run_and_is_never_saved(
+def test_fault_39_what_is_no_number_stops_the_run_and_is_never_saved(
     pictures: Path, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ):
     """From the fifth step on the loss, or the gradient of a finite loss, is infinite."""
@@ -397,24 +397,6 @@ def test_batches_are_full_and_every_sample_has_its_turn(pictures: Path, tiny: di
     assert [len(b.labels) for b in batches] == [8, 8, 8]
     assert batches[0].images.shape == (8, 3, 32, 32)
     assert batches[0].images.dtype == torch.uint8
-
-
-def test_a_checkpoint_that_cannot_be_written_is_told_and_the_former_stays(
-    pictures: Path, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    real = torch.save
-
-    def full(state: Any, file: Any) -> None:
-        if state["progress"]["step"] > 4:
-            raise OSError(28, "No space left on device")
-        real(state, file)
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(WorkFailed, match=r"step 5 could not be written.*No space left.*step-00000004"):
-        vitscope.train(pictures, workspace=tmp_path, **merge(tiny, {"checkpoint": {"every_steps": 1}}))
-    run = vitscope.Run("latest", tmp_path)
-    assert Checkpoints(run.folder / "checkpoints").load().step == 4
-    assert not list((run.folder / "checkpoints").glob(".*"))
 
 
 @pytest.mark.parametrize(("total", "told"), [(4, ["40%"]), (10, []), (25, [])])

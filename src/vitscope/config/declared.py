@@ -291,6 +291,10 @@ class CheckpointConfig(Group):
         0.02, "Largest share of the time that saving may take; the interval is stretched to it.", gt=0, le=1
     )
     keep: int = option(2, "Newest checkpoints kept beside best.", ge=1)
+    if_unwritable: Literal["stop", "go-on"] = option(
+        "stop",
+        "Where one cannot be saved (a full disk): stop, or go on and try at the next one. The last must be saved.",
+    )
 
 
 class RecordConfig(Group):

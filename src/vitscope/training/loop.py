@@ -17,15 +17,12 @@ from typing import Literal, NamedTuple, cast
 
 import torch
 from accelerate import Accelerator
-from safetensors import SafetensorError
 
 from vitscope.config import RunConfig
 from vitscope.data.batches import BatchAugment
 from vitscope.data.loader import Batch, TrainingLoader
 from vitscope.errors import WorkFailed
 from vitscope.events import (
-    CheckpointSaved,
-    CheckpointStarting,
     EpochDone,
     Metric,
     Notice,
@@ -44,6 +41,7 @@ from vitscope.training.mixing import Mixing, soft_cross_entropy_sum
 from vitscope.training.optim import training_mode
 from vitscope.training.out_of_memory import in_parts_that_fit
 from vitscope.training.resolution import Resolution
+from vitscope.training.saving import save
 from vitscope.training.schedule import lr_factor
 from vitscope.training.validation import Scores, validate
 
@@ -95,7 +93,7 @@ def fit(t: Training) -> Outcome:
                 report(t, meter)
             if t.stop_requested():
                 report(t, meter)
-                save(t, cadence)
+                save(t, cadence, is_last=True)
                 return "interrupted"
             is_replanned = replan(t, cadence)
             if t.horizon.is_reached:
@@ -108,16 +106,16 @@ def fit(t: Training) -> Outcome:
         report(t, meter)
         is_best = finish_epoch(t)
         if is_best is None:
-            save(t, cadence)
+            save(t, cadence, is_last=True)
             return "interrupted"
+        is_over = t.horizon.is_finished or stops_early(t)
         if (
             (is_best and "val" in t.evaluation)
             or is_replanned  # in its last step: a plan is kept at once
-            or t.horizon.is_finished
-            or stops_early(t)
+            or is_over
             or cadence.due_after_epoch(p.epoch)
         ):
-            save(t, cadence)
+            save(t, cadence, is_last=is_over)
         meter.pause()
     return "finished"
 
@@ -281,36 +279,6 @@ def stops_early(t: Training) -> bool:
     epoch_ago = t.horizon.share(max(0, p.step - t.loader.steps_per_epoch))
     is_whole = t.resolution.at(epoch_ago) == t.resolution.side
     return patience > 0 and is_whole and p.epochs_since_best >= patience
-
-
-def save(t: Training, cadence: Cadence) -> None:
-    """Write a checkpoint; observers are told before, so that what they know is on disk first."""
-    p = t.trained.progress
-    started = time.monotonic()
-    t.emit(CheckpointStarting(p.step))
-    if t.budget is not None:
-        p.used_s = t.budget.used_s()
-    info = {
-        "name": t.config.name,
-        "step": p.step,
-        "epoch": p.epoch,
-        "best_top1": p.best_top1 if math.isfinite(p.best_top1) else None,
-        "tta": t.config.train.tta,
-    }
-    try:
-        path = t.checkpoints.save(t.trained, info)
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch says RuntimeError where the disk is full
-        last = t.checkpoints.last
-        raise WorkFailed(
-            f"The checkpoint of step {p.step} could not be written to {t.checkpoints.folder} "
-            f"({str(error).splitlines()[0]}). Is the disk full? Make room and resume: the last good checkpoint is "
-            f"{last.name if last else 'none'}."
-        ) from None
-    seconds = time.monotonic() - started
-    cadence.saved(seconds)
-    if t.budget is not None:
-        t.budget.saved_in(seconds)
-    t.emit(CheckpointSaved(p.step, path, p.best_step == p.step, seconds))
 
 
 def tell_problems(t: Training, batch: Batch) -> None:

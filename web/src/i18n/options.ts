@@ -82,6 +82,7 @@ export const optionHelp: Record<string, string> = {
   "checkpoint.every_steps": "另外每隔这么多步保存一次。",
   "checkpoint.max_overhead": "保存最多可占的时间比例；间隔会相应拉长。",
   "checkpoint.keep": "除最佳外，保留几个最新的检查点。",
+  "checkpoint.if_unwritable": "无法保存时（例如磁盘已满）：停止，或继续训练并在下次再试；最后一个必须保存成功。",
   "record.tensorboard": "把指标同步写成 TensorBoard 文件。",
   "record.charts": "每轮结束后画图。",
   "record.snapshots": "不时记录几张图片的注意力和各层，供时间线查看。",
