@@ -366,6 +366,35 @@ def test_fault_02_a_picture_that_turns_bad_in_training_is_replaced_by_the_seed(
     assert losses[0] == losses[1]
 
 
+def test_fault_02_a_picture_that_turns_bad_is_left_out_of_the_epochs_evaluation_counted_and_told(
+    pictures: Path, tiny: dict, tmp_path: Path
+):
+    told: list[Notice] = []
+    scores: list[float] = []
+    workspace = Workspace(tmp_path / "ws")
+    options = merge(tiny, {"data": {"test_fraction": 0.3}})
+    held_out = resolve(merge(options, {"data": {"source": str(pictures)}}), workspace).manifest.of_split("test")
+    bad = held_out.sample(2).path
+
+    def watch(event: Event) -> None:
+        if isinstance(event, StepsDone) and event.records[-1].step == 1:
+            bad.write_bytes(bad.read_bytes()[:60])
+        if isinstance(event, Notice):
+            told.append(event)
+        if isinstance(event, EpochDone):
+            scores.extend(m.value for m in event.metrics if (m.split, m.name) == ("test", "top1"))
+
+    run = vitscope.train(pictures, workspace=workspace, observers=[watch], **options)
+    assert run.status == "finished"
+    left_out = [notice for notice in told if "Left out of the evaluation" in notice.text]
+    assert [notice.text.partition(":")[0] for notice in left_out] == [str(bad)] * len(left_out)
+    assert left_out
+    assert all(notice.level == "warning" for notice in left_out)
+    assert len(scores) == 2
+    for score in scores:  # of the others alone
+        assert score * (len(held_out) - 1) == pytest.approx(round(score * (len(held_out) - 1)))
+
+
 def test_two_precisions_in_one_process(pictures: Path, tiny: dict, tmp_path: Path):
     for precision in ("fp32", "bf16"):
         options = merge(tiny, {"train": {"epochs": 1, "precision": precision}})
