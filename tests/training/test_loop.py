@@ -338,6 +338,54 @@ def test_fault_39_what_is_no_number_stops_the_run_and_is_never_saved(
         assert all(torch.isfinite(v).all() for v in vitscope.ModelBundle.load(folder).module.state_dict().values())
 
 
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_fault_39_by_option_the_step_is_left_out_and_told(
+    pictures: Path, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, average: float
+):
+    """The loss of the fifth step is no number."""
+    real, steps = loop.soft_cross_entropy_sum, []
+
+    def bad(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        steps.append(1)
+        return real(logits, wanted) * (math.nan if len(steps) == 5 else 1.0)
+
+    monkeypatch.setattr(loop, "soft_cross_entropy_sum", bad)
+    options = merge(
+        tiny,
+        {"train": {"epochs": 3, "if_not_finite": "skip", "ema_decay": average}},
+        {"checkpoint": {"every_steps": 1, "keep": 9}},
+    )
+    told: list[str] = []
+    run = vitscope.train(
+        pictures, workspace=tmp_path, observers=[lambda e: told.append(getattr(e, "text", ""))], **options
+    )
+    assert run.status == "finished"
+    (text,) = [text for text in told if "is left out" in text]
+    assert text.startswith("The loss became nan and its gradient's norm nan in step 5 (epoch 2, learning rate ")
+    checkpoints = Checkpoints(run.folder / "checkpoints")
+    before, left_out, after = (checkpoints.load(f"step-{step:08d}") for step in (4, 5, 6))
+    assert_same(before.weights, left_out.weights)
+    assert_same(before.average or {}, left_out.average or {})
+    assert not all(torch.equal(after.weights[name], value) for name, value in left_out.weights.items())
+    assert all(torch.isfinite(value).all() for value in checkpoints.load().weights.values())
+    losses = run.metrics().query("split == 'train' and name == 'epoch_loss'")["value"]
+    assert losses.map(math.isfinite).all()
+
+
+def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_fault_39_when_every_step_is_left_out_the_run_stops(
+    pictures: Path, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(loop, "soft_cross_entropy_sum", lambda logits, wanted: logits.sum() * math.nan)
+    options = merge(tiny, {"train": {"epochs": 30, "if_not_finite": "skip"}})
+    with pytest.raises(WorkFailed, match=r"in step 20 .*, and so in the 19 steps before\. Try a lower --lr"):
+        vitscope.train(pictures, workspace=tmp_path, **options)
+
+
 def test_fault_02_a_picture_that_turns_bad_in_training_is_replaced_by_the_seed(
     pictures: Path, tiny: dict, tmp_path: Path
 ):

@@ -264,6 +264,10 @@ class TrainConfig(Group):
     evaluate_every: int = option(
         1, "Epochs between evaluations; the first and the last are always evaluated.", ge=1, unit="epochs"
     )
+    if_not_finite: Literal["stop", "skip"] = option(
+        "stop",
+        "Where the loss or its gradient is no number: stop, or leave the step out (each step then waits for a GPU).",
+    )
     early_stop_epochs: int = option(
         0, "Stop after so many epochs without a better validation; 0: never.", ge=0, flag="--early-stop"
     )

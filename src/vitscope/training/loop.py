@@ -21,7 +21,6 @@ from accelerate import Accelerator
 from vitscope.config import RunConfig
 from vitscope.data.batches import BatchAugment
 from vitscope.data.loader import Batch, TrainingLoader
-from vitscope.errors import WorkFailed
 from vitscope.events import (
     EpochDone,
     Metric,
@@ -38,6 +37,7 @@ from vitscope.training.features import FeatureLoader, classifier
 from vitscope.training.horizon import Horizon
 from vitscope.training.meter import StepMeter, memory_in_use_gb
 from vitscope.training.mixing import Mixing, soft_cross_entropy_sum
+from vitscope.training.not_finite import is_finite, keeper, tell
 from vitscope.training.optim import training_mode
 from vitscope.training.out_of_memory import in_parts_that_fit
 from vitscope.training.resolution import Resolution
@@ -144,14 +144,16 @@ def train_step(t: Training, batch: Batch) -> Measured:
         views = t.augment(views, batch.samples, batch.repeats, p.epoch)
         images = t.trained.bundle.preprocess.normalize(views)
     images, targets = t.mixing(images, batch.labels.to(device, non_blocking=True), p.epoch, p.step_in_epoch)
+    keeps = keeper(t)
     loss, correct = in_parts_that_fit(t, count, lambda part: gradient(t, images, targets, part))
 
     limit = c.optim.clip_grad if c.optim.clip_grad is not None else math.inf
     grad_norm = torch.nn.utils.clip_grad_norm_(module.parameters(), limit)
-    optimizer.step()
+    if keeps(loss, grad_norm):
+        optimizer.step()
+        if t.trained.average is not None:
+            t.trained.average.update(module)
     optimizer.zero_grad(set_to_none=True)
-    if t.trained.average is not None:
-        t.trained.average.update(module)
     p.step += 1
     p.step_in_epoch += 1
     return Measured(lr, loss, grad_norm, correct)
@@ -177,7 +179,7 @@ def gradient(t: Training, images: torch.Tensor, targets: torch.Tensor, part: int
 
 
 def report(t: Training, meter: StepMeter) -> None:
-    """Count and tell the steps not told yet. Raises `WorkFailed` on a loss or gradient that is no number.
+    """Count and tell the steps not told yet. Raises `WorkFailed` on a loss or gradient that is no number, if so asked.
 
     That is always before a checkpoint is written, so what broke is never saved.
     """
@@ -185,17 +187,12 @@ def report(t: Training, meter: StepMeter) -> None:
     if not readings:
         return
     for reading in readings:
-        t.trained.progress.add_step(reading.record.loss, reading.correct, reading.images)
+        if is_finite(reading.record):
+            t.trained.progress.add_step(reading.record.loss, reading.correct, reading.images)
     t.emit(StepsDone(tuple(reading.record for reading in readings)))
     for record, *_ in readings:
-        if not (math.isfinite(record.loss) and math.isfinite(record.grad_norm)):
-            last = t.checkpoints.last
-            raise WorkFailed(
-                f"The loss became {record.loss:g} and its gradient's norm {record.grad_norm:g} in step {record.step} "
-                f"(epoch {record.epoch + 1}, learning rate {record.lr:.2e}). Try a lower --lr, a longer warm-up "
-                f"(--set schedule.warmup_ratio=0.2) or --precision fp32. "
-                f"The last good checkpoint is {last.name if last else 'none'}."
-            )
+        if not is_finite(record):
+            tell(t, record)
 
 
 def replan(t: Training, cadence: Cadence) -> bool:

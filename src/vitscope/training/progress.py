@@ -32,9 +32,11 @@ class Progress:
     evaluate_every: int | None = None
     used_s: float = 0.0
     micro_batch: int | None = None  # images at a time since memory ran out; None: as the configuration says
+    left_out: int = 0  # steps in a row whose loss or gradient was no number
 
     def add_step(self, loss: float, correct: int, images: int) -> None:
         """Count one optimizer step whose mean loss over `images` was `loss`."""
+        self.left_out = 0
         self.loss_sum += loss * images
         self.correct += correct
         self.images += images

@@ -71,6 +71,7 @@ export const optionHelp: Record<string, string> = {
   "train.ema_decay": "权重滑动平均的衰减率，评估时使用该平均；0 为关闭。",
   "train.evaluate_every": "每隔这么多轮评估一次；第一轮和最后一轮总会评估。",
   "train.early_stop_epochs": "验证在这么多轮内没有变好就停止；0 为从不。",
+  "train.if_not_finite": "损失或梯度不是有限数时：停止，或跳过这一步（在 GPU 上每步都要等待设备）。",
   "train.device": "auto、cpu、cuda 或 cuda:N、mps。",
   "train.precision": "前向与反向计算的精度。",
   "train.attention": "注意力的实现。",
