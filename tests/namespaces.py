@@ -5,6 +5,7 @@ Nothing outside the namespace sees what is mounted in it, and it ends with the c
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,8 @@ def vitscope(workspace: Path, *words: str) -> list[str]:
 
 def in_namespace(mounts: str, command: list[str]) -> subprocess.CompletedProcess[str]:
     """Run a command after `mounts`, lines of shell that see only its own namespace. Skips where that is not allowed."""
+    if shutil.which("unshare") is None:
+        pytest.skip("no 'unshare' here: mount namespaces cannot be made")
     probe = subprocess.run(
         ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, text=True, check=False
     )

@@ -89,6 +89,7 @@ def test_fault_55_a_workspace_moved_onto_one_and_back_keeps_its_rows(tmp_path: P
         ("36 24 0:52 / /homes rw - nfs nas:/home rw", None),
         ("36 24 0:52 / /home rw - fuseblk /dev/sdb1 rw", None),
         ("36 24 0:52 / /home rw master:1 propagate_from:2 - overlay overlay rw", None),
+        ("36 24 0:52 / /home rw - fuse.fuse-overlayfs fuse-overlayfs rw", None),
         ("garbage\n\n36 24", None),
     ],
 )

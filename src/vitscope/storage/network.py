@@ -11,6 +11,7 @@ from pathlib import Path
 
 MOUNTS = Path("/proc/self/mountinfo")  # https://docs.kernel.org/filesystems/proc.html, section 3.5
 SHARED = {"9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "smb3", "smbfs"}
+CONTAINER = "fuse.fuse-overlayfs"  # the disk of a container without root: this machine's own
 
 
 def network_file_system(folder: Path) -> str | None:
@@ -29,7 +30,8 @@ def network_file_system(folder: Path) -> str | None:
         point = Path(_unescaped(fields[4]))
         if place.is_relative_to(point) and len(point.parts) >= longest:  # of two at one place, the later covers it
             kind, longest = after.split(" ")[0], len(point.parts)
-    return kind if kind in SHARED or kind.startswith("fuse.") else None
+    is_shared = kind in SHARED or (kind.startswith("fuse.") and kind != CONTAINER)
+    return kind if is_shared else None
 
 
 def _unescaped(path: str) -> str:
