@@ -1,17 +1,17 @@
-"""One description: what a field's declaration brings, precedence, and what is wrong is told (faults 31–33, 36)."""
+"""One description: what a field's declaration brings, precedence, and what is wrong is told (faults 31–34, 36)."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from vitscope import config
-from vitscope.config import declared, reading
+from vitscope.config import declared, migration, reading
 from vitscope.errors import RequestError
 
 
@@ -125,6 +125,76 @@ def test_fault_33_only_safe_plain_yaml_is_read(
     file.write_text(content)
     assert says in told(lambda: config.read_file(file))
     assert not (tmp_path / "pwned").exists()
+
+
+# What `RunConfig().to_yaml()` wrote when it was first committed: every option that there was, none of those since.
+FIRST = """
+version: 1
+name: null
+recipe: null
+seed: 0
+data: {source: null, val: null, test: null, test_fraction: 0.2, val_fraction: 0.1, split_seed: 0, workers: null,
+  resize: crop, crop_pct: null, interpolation: null}
+model: {name: vit_tiny_patch16_224, pretrained: false, init: null, new_head: false, image_size: null, drop_path: 0.0,
+  dropout: 0.0, kwargs: {}}
+optim: {name: adamw, lr: 0.001, weight_decay: 0.05, betas: [0.9, 0.999], momentum: 0.9, clip_grad: 1.0}
+schedule: {name: cosine, warmup_ratio: 0.1, min_lr_ratio: 0.0}
+augment: {crop_scale: [0.35, 1.0], crop_ratio: [0.75, 1.3333333333333333], shift: 0.0, flip: 0.5, mixup: 0.0,
+  cutmix: 0.0}
+train: {epochs: 30, batch_size: 64, accumulation: 1, eval_batch_size: 128, label_smoothing: 0.1, ema_decay: 0.0,
+  early_stop_epochs: 0, device: auto, attention: auto, compile: auto, threads: null, deterministic: false}
+checkpoint: {every_epochs: 1, every_s: 60.0, every_steps: null, max_overhead: 0.02, keep: 2}
+record: {tensorboard: true, charts: true}
+"""
+
+
+def test_fault_34_the_first_descriptions_are_read_as_they_were_meant(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    file = tmp_path / "first.yaml"
+    file.write_text(FIRST)
+    content = config.read_file(file)
+    c = config.build(content).model_dump(mode="json")
+    for name, group in content.items():
+        assert c[name] == group if not isinstance(group, dict) else group.items() <= c[name].items(), name
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("version", ["version: 1\n", ""])
+def test_fault_34_a_description_of_an_earlier_version_is_migrated_and_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture, version: str
+):
+    """By a next version, in which an option has another name."""
+
+    class Renamed(config.OptimConfig):
+        peak_lr: float = declared.option(1e-3, "Learning rate.", gt=0)
+
+    class Next(config.RunConfig):
+        version: Literal[2] = declared.option(2, "Version of this description.")  # type: ignore[assignment]
+        optim: Renamed = Renamed()
+
+    def rename(content: dict[str, Any]) -> list[str]:
+        if "lr" not in (optim := content.get("optim", {})):
+            return []
+        optim["peak_lr"] = optim.pop("lr")
+        return ["optim.lr is optim.peak_lr now."]
+
+    monkeypatch.setattr(reading, "VERSION", 2)
+    monkeypatch.setattr(reading, "RunConfig", Next)
+    monkeypatch.setattr(migration, "STEPS", {1: rename})
+    file = tmp_path / "run.yaml"
+    file.write_text(f"{version}optim: {{lr: 0.25, weight_decay: 0.5}}\n")
+    c = config.build(config.read_file(file))
+    assert (c.version, c.optim.peak_lr, c.optim.weight_decay) == (2, 0.25, 0.5)  # type: ignore[attr-defined]
+    (message,) = caplog.messages
+    assert message.startswith(f"{file}: written for an earlier version of the run description, read as version 2.")
+    assert message.endswith("optim.lr is optim.peak_lr now.")
+    assert "lr: 0.25" in file.read_text()  # the file stays as it is
+
+    caplog.clear()
+    file.write_text("version: 2\noptim: {peak_lr: 0.5}\n")
+    assert config.build(config.read_file(file)).optim.peak_lr == 0.5  # type: ignore[attr-defined]
+    file.write_text("version: 3\n")
+    assert "written for version 3 of the run description; this program knows 2" in told(lambda: config.read_file(file))
+    assert caplog.messages == []
 
 
 def test_files_that_are_no_description_are_told(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import json
@@ -127,6 +128,30 @@ def test_links_between_documents_lead_somewhere():
     for file in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", file.read_text(encoding="utf-8")):
             assert (file.parent / target).exists(), f"{file.name}: {target}"
+
+
+FAULTS_BUILT = {*range(1, 61)} - {48} | {*range(66, 78)} - {75}  # of those that docs/reliability.md is about
+
+
+def test_every_fault_is_in_the_table_with_tests_that_exist():
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    rows = {int(row): cell for row, cell in re.findall(r"^\| (\d+) \|[^|]*\|(.*)\|$", page, re.M)}
+    assert rows.keys() >= FAULTS_BUILT
+    functions: dict[str, set[str]] = {}
+    tested: set[int] = set()
+    for file in sorted((ROOT / "tests").rglob("test_*.py")):
+        nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        names = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+        functions[file.relative_to(ROOT).as_posix()] = names
+        for numbers in re.findall(r"test_faults?((?:_\d\d)+)_", " ".join(names)):
+            tested |= {int(number) for number in numbers.strip("_").split("_")}
+    assert tested <= rows.keys()
+    for row, cell in rows.items():
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", cell)
+        assert named, row
+        assert cell.count("`") == 2 * len(named), row  # nothing that this test would pass over
+        for place, name in named:
+            assert name in functions.get(place, set()), f"{row}: {place}::{name}"
 
 
 def test_every_command_is_in_the_reference():

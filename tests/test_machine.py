@@ -107,7 +107,9 @@ def test_other_devices_that_are_not_here_are_told(device: str, here: Machine, pa
     assert choose(TrainConfig(device="cuda:0"), A100, LONG).device == "cuda:0"
 
 
-def test_fault_49_bf16_on_a_cpu_without_it_is_done_and_told() -> None:
+def test_fault_49_a_cpu_without_bf16_computes_in_fp32_and_bf16_that_is_asked_for_is_told() -> None:
+    assert choose(TrainConfig(), AVX2, LONG).precision == "fp32"
+    assert choose(TrainConfig(), BF16, LONG).precision == "bf16"
     got = choose(TrainConfig(precision="bf16"), AVX2, LONG)
     assert got.precision == "bf16"
     assert any("20 times slower" in text for text in got.warnings)

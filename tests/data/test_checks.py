@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vitscope.config import options
 from vitscope.data.checks import animated, check_trainable, copies, inspect_images, odd_sizes
 from vitscope.data.manifest import Manifest, Record
 from vitscope.data.sources.folder import FolderSource
@@ -88,9 +89,11 @@ def test_classes_without_images_are_left_out_and_labels_follow_their_names() -> 
     assert notices == ["2 classes without any image left out: 'a', 'c'."]
 
 
-def test_uneven_and_tiny_classes_are_told() -> None:
+def test_fault_29_uneven_and_tiny_classes_are_told_with_the_options_that_help() -> None:
     _, notices = check_trainable(manifest_of([("big", "", 5)] * 1000 + [("mid", "", 5)] * 100 + [("tiny", "", 5)]))
     assert "'big' has 1,000 training images, 'tiny' 1." in notices[0]
+    assert {"--sampling", "--class-weights"} <= {option.flag for option in options()}
+    assert "--sampling balanced or --class-weights balanced gives them more weight" in notices[0]
     assert notices[1] == "1 class has fewer than 10 training images: 'tiny'."
     assert check_trainable(manifest_of([("a", "", 5)] * 100 + [("b", "", 5)] * 30))[1] == []
 

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitscope.data.pictures import reduced, side_for
+from vitscope.data.manifest import Manifest
+from vitscope.data.pictures import Decoded, Reduced, reduced, side_for
+from vitscope.data.sources.folder import FolderSource
 from vitscope.preprocess import decode
+from vitscope.workflows.pictures import MANIFEST, Pictures
 
 
 def photo(height: int, width: int) -> np.ndarray:
@@ -42,6 +45,34 @@ def test_a_large_jpeg_is_decoded_no_larger_than_it_need_be(tmp_path: Path, at_le
     assert min(small.shape[:2]) == side
     wanted = np.asarray(Image.fromarray(whole).resize(small.shape[1::-1], Image.Resampling.BOX)).astype(int)
     assert np.abs(small.astype(int) - wanted).mean() < 2
+
+
+def test_fault_06_a_turned_photograph_is_upright_in_training_and_as_a_preview(tmp_path: Path):
+    """As training reads it, whole and reduced, and as the dashboard shows it: each as its upright twin."""
+    picture = photo(120, 200)
+    picture[:30] = 0
+    for name, pixels, orientation in (("upright", picture, 1), ("turned", np.rot90(picture).copy(), 6)):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        for label in ("a", "b"):
+            (tmp_path / name / label).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / name / label / "1.png", exif=exif)
+    kinds: dict[str, list[np.ndarray]] = {}
+    for name in ("upright", "turned"):
+        source = FolderSource.at(tmp_path / name)
+        records, classes, _ = source.scan()
+        samples = Manifest.from_records(records, classes, source.name)
+        samples.save(tmp_path / name / MANIFEST)
+        shown = Pictures(tmp_path / name, tmp_path)
+        kinds[name] = [
+            Decoded(samples)(0),
+            Reduced(samples, 40)(0),
+            shown.pixels(f"sample:{samples.table['sample_id'][0].as_py()}"),
+        ]
+    assert [one.shape for one in kinds["turned"]] == [(120, 200, 3), (40, 67, 3), (120, 200, 3)]
+    assert np.array_equal(kinds["turned"][0], picture)
+    for turned, upright in zip(kinds["turned"], kinds["upright"], strict=True):
+        assert np.array_equal(turned, upright)
 
 
 def test_a_turned_jpeg_stays_upright(tmp_path: Path):

@@ -241,6 +241,17 @@ def test_fault_22_missing_files_are_left_out_and_told_by_row(tmp_path: Path) -> 
     assert str(tmp_path / "none.jpg") in notice
 
 
+def test_fault_22_a_million_rows(tmp_path: Path) -> None:
+    """Four files there; every other row is missing or the same as an earlier one."""
+    rows = 1_000_000
+    lines = [f"{FILES[i % 4]},{'xy'[i % 2]}" if i % 2 else f"far/{i}.jpg,x" for i in range(rows)]
+    result = scan(write(tmp_path, "\n".join(["path,label", *lines])))
+    assert found(result) == {"b.jpg": "y", "d.jpg": "y"}
+    told = " ".join(result.notices)
+    assert "500,000 rows of 1,000,000 left out, the file being missing" in told
+    assert "499,998 rows left out, the same as an earlier one" in told
+
+
 def test_fault_22_only_missing_files_are_an_error_that_shows_a_path(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=rf"none of the 2 files .*Row 2 means {tmp_path}/img/1\. .*Endings such as"):
         scan(write(tmp_path, "path,label\nimg/1,x\nimg/2,y\n"))

@@ -165,7 +165,9 @@ def test_no_published_weights_are_told():
         published_module("vit_tiny_convstem", a, 3)
 
 
-def test_init_from_a_run_and_a_new_head_only_when_asked(pictures: Path, make_pictures, tiny: dict, tmp_path: Path):
+def test_fault_60_another_number_of_classes_is_told_and_the_head_replaced_when_asked(
+    pictures: Path, make_pictures, tiny: dict, tmp_path: Path
+):
     run = vitscope.train(pictures, workspace=tmp_path / "ws", **tiny)
     same = vitscope.train(
         pictures, workspace=tmp_path / "ws", **merge(tiny, {"model": {"init": run.id}, "train": {"epochs": 1}})

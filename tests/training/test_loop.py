@@ -309,7 +309,7 @@ def test_alerts_are_recorded_logged_and_change_nothing(
 
 
 @pytest.mark.parametrize("broken", ["loss", "gradient"])
-def test_what_is_no_number_stops_the_run_and_is_never_saved(
+def test_fault_39_what_is_no_number_stops_the_run_and_is_never_saved(
     pictures: Path, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ):
     """From the fifth step on the loss, or the gradient of a finite loss, is infinite."""
@@ -338,6 +338,54 @@ def test_what_is_no_number_stops_the_run_and_is_never_saved(
         assert all(torch.isfinite(v).all() for v in vitscope.ModelBundle.load(folder).module.state_dict().values())
 
 
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_fault_39_by_option_the_step_is_left_out_and_told(
+    pictures: Path, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, average: float
+):
+    """The loss of the fifth step is no number."""
+    real, steps = loop.soft_cross_entropy_sum, []
+
+    def bad(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        steps.append(1)
+        return real(logits, wanted) * (math.nan if len(steps) == 5 else 1.0)
+
+    monkeypatch.setattr(loop, "soft_cross_entropy_sum", bad)
+    options = merge(
+        tiny,
+        {"train": {"epochs": 3, "if_not_finite": "skip", "ema_decay": average}},
+        {"checkpoint": {"every_steps": 1, "keep": 9}},
+    )
+    told: list[str] = []
+    run = vitscope.train(
+        pictures, workspace=tmp_path, observers=[lambda e: told.append(getattr(e, "text", ""))], **options
+    )
+    assert run.status == "finished"
+    (text,) = [text for text in told if "is left out" in text]
+    assert text.startswith("The loss became nan and its gradient's norm nan in step 5 (epoch 2, learning rate ")
+    checkpoints = Checkpoints(run.folder / "checkpoints")
+    before, left_out, after = (checkpoints.load(f"step-{step:08d}") for step in (4, 5, 6))
+    assert_same(before.weights, left_out.weights)
+    assert_same(before.average or {}, left_out.average or {})
+    assert not all(torch.equal(after.weights[name], value) for name, value in left_out.weights.items())
+    assert all(torch.isfinite(value).all() for value in checkpoints.load().weights.values())
+    losses = run.metrics().query("split == 'train' and name == 'epoch_loss'")["value"]
+    assert losses.map(math.isfinite).all()
+
+
+def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_fault_39_when_every_step_is_left_out_the_run_stops(
+    pictures: Path, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(loop, "soft_cross_entropy_sum", lambda logits, wanted: logits.sum() * math.nan)
+    options = merge(tiny, {"train": {"epochs": 30, "if_not_finite": "skip"}})
+    with pytest.raises(WorkFailed, match=r"in step 20 .*, and so in the 19 steps before\. Try a lower --lr"):
+        vitscope.train(pictures, workspace=tmp_path, **options)
+
+
 def test_fault_02_a_picture_that_turns_bad_in_training_is_replaced_by_the_seed(
     pictures: Path, tiny: dict, tmp_path: Path
 ):
@@ -364,6 +412,35 @@ def test_fault_02_a_picture_that_turns_bad_in_training_is_replaced_by_the_seed(
     assert told[0] == told[1]
     assert told[0]
     assert losses[0] == losses[1]
+
+
+def test_fault_02_a_picture_that_turns_bad_is_left_out_of_the_epochs_evaluation_counted_and_told(
+    pictures: Path, tiny: dict, tmp_path: Path
+):
+    told: list[Notice] = []
+    scores: list[float] = []
+    workspace = Workspace(tmp_path / "ws")
+    options = merge(tiny, {"data": {"test_fraction": 0.3}})
+    held_out = resolve(merge(options, {"data": {"source": str(pictures)}}), workspace).manifest.of_split("test")
+    bad = held_out.sample(2).path
+
+    def watch(event: Event) -> None:
+        if isinstance(event, StepsDone) and event.records[-1].step == 1:
+            bad.write_bytes(bad.read_bytes()[:60])
+        if isinstance(event, Notice):
+            told.append(event)
+        if isinstance(event, EpochDone):
+            scores.extend(m.value for m in event.metrics if (m.split, m.name) == ("test", "top1"))
+
+    run = vitscope.train(pictures, workspace=workspace, observers=[watch], **options)
+    assert run.status == "finished"
+    left_out = [notice for notice in told if "Left out of the evaluation" in notice.text]
+    assert [notice.text.partition(":")[0] for notice in left_out] == [str(bad)] * len(left_out)
+    assert left_out
+    assert all(notice.level == "warning" for notice in left_out)
+    assert len(scores) == 2
+    for score in scores:  # of the others alone
+        assert score * (len(held_out) - 1) == pytest.approx(round(score * (len(held_out) - 1)))
 
 
 def test_two_precisions_in_one_process(pictures: Path, tiny: dict, tmp_path: Path):
@@ -397,24 +474,6 @@ def test_batches_are_full_and_every_sample_has_its_turn(pictures: Path, tiny: di
     assert [len(b.labels) for b in batches] == [8, 8, 8]
     assert batches[0].images.shape == (8, 3, 32, 32)
     assert batches[0].images.dtype == torch.uint8
-
-
-def test_a_checkpoint_that_cannot_be_written_is_told_and_the_former_stays(
-    pictures: Path, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    real = torch.save
-
-    def full(state: Any, file: Any) -> None:
-        if state["progress"]["step"] > 4:
-            raise OSError(28, "No space left on device")
-        real(state, file)
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(WorkFailed, match=r"step 5 could not be written.*No space left.*step-00000004"):
-        vitscope.train(pictures, workspace=tmp_path, **merge(tiny, {"checkpoint": {"every_steps": 1}}))
-    run = vitscope.Run("latest", tmp_path)
-    assert Checkpoints(run.folder / "checkpoints").load().step == 4
-    assert not list((run.folder / "checkpoints").glob(".*"))
 
 
 @pytest.mark.parametrize(("total", "told"), [(4, ["40%"]), (10, []), (25, [])])

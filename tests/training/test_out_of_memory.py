@@ -75,7 +75,7 @@ def test_running_statistics_are_put_back(pictures: Path, tiny: dict, tmp_path: P
     assert norm.num_batches_tracked == 2  # the two parts, without the attempt before
 
 
-def test_a_single_image_that_does_not_fit_ends_the_run(pictures: Path, tiny: dict, tmp_path: Path):
+def test_fault_40_a_single_image_that_does_not_fit_ends_the_run(pictures: Path, tiny: dict, tmp_path: Path):
     t = assembled(pictures, tmp_path, tiny)
 
     def forward(images: torch.Tensor) -> torch.Tensor:
@@ -139,7 +139,7 @@ print(run.status, *told, sep="\\n")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS")
-def test_memory_that_really_runs_out(pictures: Path, tmp_path: Path):
+def test_fault_40_memory_that_really_runs_out(pictures: Path, tmp_path: Path):
     """About 30 MB an image: 24 do not fit in 500 MB beyond what was there at the start, 12 do."""
     script = SCRIPT.format(source=str(pictures), place=str(tmp_path / "ws"), room=500_000_000)
     # What is freed goes back at once, and a thread that begins later reserves no 128 MB: else it is a matter of luck.

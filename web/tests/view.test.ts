@@ -138,6 +138,24 @@ describe("the list of runs", () => {
     expect(matching(rows, "nothing")).toEqual([]);
   });
 
+  it("finds and orders 10,000 runs as one by one (fault 56)", () => {
+    const many = Array.from({ length: 10_000 }, (_, i) =>
+      run(`r${i}`, { name: `sweep ${(i * 7919) % 10_000}`, source: i % 3 ? "digits" : "photos/猫", best_val_top1: i % 7 ? ((i * 6007) % 9973) / 9973 : null }),
+    );
+    const found = ids(matching(many, "猫 SWEEP 12"));
+    const expected: string[] = [];
+    for (const { id, name, source } of many) {
+      if (/12/.test(id + " " + name) && source.endsWith("猫")) expected.push(id);
+    }
+    expect(found).toEqual(expected);
+    expect(found.length).toBeGreaterThan(50);
+    const best = sorted(many, { column: "best", isDescending: true }, "en").map((r) => r.best_val_top1);
+    const known = best.slice(0, best.indexOf(null));
+    expect(known.length).toBe(many.filter((r) => r.best_val_top1 !== null).length);
+    for (let i = 1; i < known.length; i++) expect(known[i - 1]! >= known[i]!).toBe(true);
+    expect(new Set(ids(sorted(many, { column: "name", isDescending: false }, "en"))).size).toBe(10_000);
+  });
+
   it("takes over changed, new and gone rows", () => {
     const next = merged(rows, [run("b", { step: 7 }), run("new", { created_at: "2026-02-01T00:00:00+00:00" })], ["a"]);
     expect(ids(next)).toEqual(["new", "c10", "b", "c9"]);

@@ -264,6 +264,10 @@ class TrainConfig(Group):
     evaluate_every: int = option(
         1, "Epochs between evaluations; the first and the last are always evaluated.", ge=1, unit="epochs"
     )
+    if_not_finite: Literal["stop", "skip"] = option(
+        "stop",
+        "Where the loss or its gradient is no number: stop, or leave the step out (each step then waits for a GPU).",
+    )
     early_stop_epochs: int = option(
         0, "Stop after so many epochs without a better validation; 0: never.", ge=0, flag="--early-stop"
     )
@@ -291,6 +295,10 @@ class CheckpointConfig(Group):
         0.02, "Largest share of the time that saving may take; the interval is stretched to it.", gt=0, le=1
     )
     keep: int = option(2, "Newest checkpoints kept beside best.", ge=1)
+    if_unwritable: Literal["stop", "go-on"] = option(
+        "stop",
+        "Where one cannot be saved (a full disk): stop, or go on and try at the next one. The last must be saved.",
+    )
 
 
 class RecordConfig(Group):

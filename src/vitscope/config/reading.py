@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from vitscope.config.declared import VERSION, RunConfig, options
+from vitscope.config.migration import migrated
 from vitscope.config.yaml_text import parse_yaml
 from vitscope.errors import RequestError, closest
 
@@ -16,7 +18,10 @@ MAX_FILE_BYTES = 1_000_000
 
 
 def read_file(path: str | Path) -> dict[str, Any]:
-    """The nested mapping in a YAML file. Raises `RequestError` when it is missing, too large or not a mapping."""
+    """The nested mapping in a YAML file; one of an older version is migrated, and told.
+
+    Raises `RequestError` when it is missing, too large, not a mapping, or of a newer version.
+    """
     file = Path(path)
     if not file.is_file():
         raise RequestError(f"{file}: no such configuration file.")
@@ -36,6 +41,11 @@ def read_file(path: str | Path) -> dict[str, Any]:
         raise RequestError(
             f"{file}: written for version {found} of the run description; this program knows {VERSION}. "
             "Update vitscope."
+        )
+    if told := migrated(content, VERSION):
+        logging.getLogger("vitscope").warning(
+            f"{file}: written for an earlier version of the run description, read as version {VERSION}. "
+            f"{' '.join(told)}"
         )
     return content
 

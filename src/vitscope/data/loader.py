@@ -25,6 +25,7 @@ from vitscope.data.augment import Augment
 from vitscope.data.manifest import Manifest
 from vitscope.data.pictures import Pictures
 from vitscope.data.sampling import Sampling, draws
+from vitscope.data.workers import SHORT_OF_SHARED_MEMORY, is_shared
 from vitscope.errors import BadImage, WorkFailed
 from vitscope.preprocess import Preprocess
 
@@ -53,7 +54,8 @@ class Item(NamedTuple):
 class Batch(NamedTuple):
     """images (B, 3, S, S): uint8 views in training, float32 inputs in evaluation; labels (B,) int64.
 
-    `samples` and `repeats` (B) say which views they are: what is drawn for a view is keyed by them.
+    `samples` and `repeats` (B) say which views they are: what is drawn for a view is keyed by them. `is_piped`: it came
+    from a loader process not by shared memory, which had no room.
     """
 
     images: torch.Tensor
@@ -61,6 +63,17 @@ class Batch(NamedTuple):
     problems: tuple[str, ...]
     samples: tuple[str, ...]
     repeats: tuple[int, ...]
+    is_piped: bool = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it is handed to another process: its tensors by shared memory, else with their bytes."""
+        if is_shared(self.images, self.labels):
+            return Batch, tuple(self)
+        return _unpiped, (self.images.numpy(), self.labels.numpy(), *self[2:5])
+
+
+def _unpiped(images: np.ndarray, labels: np.ndarray, *others: Any) -> Batch:
+    return Batch(torch.from_numpy(images), torch.from_numpy(labels), *others, is_piped=True)
 
 
 @dataclass(frozen=True)
@@ -149,6 +162,7 @@ class TrainingLoader:
         self.steps_per_epoch = len(views) // batch_size
         labels = views.samples.table["label"].to_numpy()
         self._plan = _EpochPlan(labels, batch_size, views.seed, repeats, sampling)
+        self._is_told = False  # that batches come through pipes
         self._loader: Any = DataLoader(  # gives batches; its type speaks of items
             views,
             batch_sampler=self._plan,
@@ -169,6 +183,9 @@ class TrainingLoader:
                     f"{batch.problems[0]} So were {REPLACEMENTS - 1} more, chosen in its place. "
                     "Run 'vitscope data check' for the list."
                 )
+            if batch.is_piped and not self._is_told:
+                self._is_told = True
+                batch = batch._replace(problems=(*batch.problems, SHORT_OF_SHARED_MEMORY))
             yield batch
 
     def close(self) -> None:

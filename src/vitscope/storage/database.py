@@ -34,7 +34,8 @@ class Database:
         try:
             with self.reading() as connection:
                 version = self._version(connection)
-            if version != HEAD:
+                is_settled = dialects.has_its_journal(connection)
+            if version != HEAD or not is_settled:
                 self._migrate()
         except BaseException:
             self.close()

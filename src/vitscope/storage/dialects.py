@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Select, Table, create_engine, event, insert, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from vitscope.errors import RequestError, WorkFailed
+from vitscope.storage.network import network_file_system
 
 WRITES = "vs_writes"  # execution option of a connection: its transaction is going to write
 MIGRATION_LOCK_S = 60.0
@@ -92,16 +95,41 @@ def fetch_tuples(
             yield rows
 
 
+def has_its_journal(connection: Connection) -> bool:
+    """Whether the database is in the journal mode that the place of its file asks for (it may have been moved)."""
+    if connection.dialect.name != "sqlite":
+        return True
+    is_wal = connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    return is_wal == (network_file_system(Path(str(connection.engine.url.database)).parent) is None)
+
+
+def _set_journal(made: Engine) -> None:
+    """A write-ahead log, or, told, a rollback journal where several machines may share the file."""
+    file = Path(str(made.url.database))
+    shared = network_file_system(file.parent)
+    statement = f"PRAGMA journal_mode={'DELETE' if shared else 'WAL'}"
+    made.dispose()  # the log can only be given up when nobody has it open, an idle connection of ours neither
+    raw = made.raw_connection()
+    try:
+        raw.cursor().execute(statement)  # not possible inside a transaction
+    except sqlite3.Error as error:
+        raise OperationalError(statement, None, error) from error
+    finally:
+        raw.close()
+    if shared:
+        logging.getLogger("vitscope").warning(
+            f"{file}: lies on a network file system ({shared}), where SQLite's write-ahead log is not safe: it is off "
+            "for this database, so that whoever reads and whoever writes wait for each other. A --workspace on a disk "
+            "of this machine is faster; for several machines take --database postgresql://…."
+        )
+
+
 @contextmanager
 def alone(made: Engine) -> Iterator[Connection]:
-    """A write transaction that no other process's migration overlaps. SQLite's file is put into WAL mode before it."""
+    """A write transaction that no other process's migration overlaps. SQLite's journal is chosen before it."""
     if made.dialect.name == "sqlite":
         with _file_lock(Path(str(made.url.database))):
-            raw = made.raw_connection()
-            try:
-                raw.cursor().execute("PRAGMA journal_mode=WAL")  # not possible inside a transaction
-            finally:
-                raw.close()
+            _set_journal(made)
             with made.connect().execution_options(**{WRITES: True}) as connection, connection.begin():
                 yield connection
     else:

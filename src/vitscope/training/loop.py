@@ -17,15 +17,11 @@ from typing import Literal, NamedTuple, cast
 
 import torch
 from accelerate import Accelerator
-from safetensors import SafetensorError
 
 from vitscope.config import RunConfig
 from vitscope.data.batches import BatchAugment
 from vitscope.data.loader import Batch, TrainingLoader
-from vitscope.errors import WorkFailed
 from vitscope.events import (
-    CheckpointSaved,
-    CheckpointStarting,
     EpochDone,
     Metric,
     Notice,
@@ -41,9 +37,11 @@ from vitscope.training.features import FeatureLoader, classifier
 from vitscope.training.horizon import Horizon
 from vitscope.training.meter import StepMeter, memory_in_use_gb
 from vitscope.training.mixing import Mixing, soft_cross_entropy_sum
+from vitscope.training.not_finite import is_finite, keeper, tell
 from vitscope.training.optim import training_mode
 from vitscope.training.out_of_memory import in_parts_that_fit
 from vitscope.training.resolution import Resolution
+from vitscope.training.saving import save
 from vitscope.training.schedule import lr_factor
 from vitscope.training.validation import Scores, validate
 
@@ -95,7 +93,7 @@ def fit(t: Training) -> Outcome:
                 report(t, meter)
             if t.stop_requested():
                 report(t, meter)
-                save(t, cadence)
+                save(t, cadence, is_last=True)
                 return "interrupted"
             is_replanned = replan(t, cadence)
             if t.horizon.is_reached:
@@ -108,16 +106,16 @@ def fit(t: Training) -> Outcome:
         report(t, meter)
         is_best = finish_epoch(t)
         if is_best is None:
-            save(t, cadence)
+            save(t, cadence, is_last=True)
             return "interrupted"
+        is_over = t.horizon.is_finished or stops_early(t)
         if (
             (is_best and "val" in t.evaluation)
             or is_replanned  # in its last step: a plan is kept at once
-            or t.horizon.is_finished
-            or stops_early(t)
+            or is_over
             or cadence.due_after_epoch(p.epoch)
         ):
-            save(t, cadence)
+            save(t, cadence, is_last=is_over)
         meter.pause()
     return "finished"
 
@@ -146,13 +144,15 @@ def train_step(t: Training, batch: Batch) -> Measured:
         views = t.augment(views, batch.samples, batch.repeats, p.epoch)
         images = t.trained.bundle.preprocess.normalize(views)
     images, targets = t.mixing(images, batch.labels.to(device, non_blocking=True), p.epoch, p.step_in_epoch)
+    keeps = keeper(t)
     loss, correct = in_parts_that_fit(t, count, lambda part: gradient(t, images, targets, part))
 
     grad_norm = clipped(module.parameters(), c.optim.clip_grad)
-    optimizer.step()
+    if keeps(loss, grad_norm):
+        optimizer.step()
+        if t.trained.average is not None:
+            t.trained.average.update(module)
     optimizer.zero_grad(set_to_none=True)
-    if t.trained.average is not None:
-        t.trained.average.update(module)
     p.step += 1
     p.step_in_epoch += 1
     return Measured(lr, loss, grad_norm, correct)
@@ -187,7 +187,7 @@ def clipped(parameters: Iterable[torch.nn.Parameter], limit: float | None) -> to
 
 
 def report(t: Training, meter: StepMeter) -> None:
-    """Count and tell the steps not told yet. Raises `WorkFailed` on a loss or gradient that is no number.
+    """Count and tell the steps not told yet. Raises `WorkFailed` on a loss or gradient that is no number, if so asked.
 
     That is always before a checkpoint is written, so what broke is never saved.
     """
@@ -195,17 +195,12 @@ def report(t: Training, meter: StepMeter) -> None:
     if not readings:
         return
     for reading in readings:
-        t.trained.progress.add_step(reading.record.loss, reading.correct, reading.images)
+        if is_finite(reading.record):
+            t.trained.progress.add_step(reading.record.loss, reading.correct, reading.images)
     t.emit(StepsDone(tuple(reading.record for reading in readings)))
     for record, *_ in readings:
-        if not (math.isfinite(record.loss) and math.isfinite(record.grad_norm)):
-            last = t.checkpoints.last
-            raise WorkFailed(
-                f"The loss became {record.loss:g} and its gradient's norm {record.grad_norm:g} in step {record.step} "
-                f"(epoch {record.epoch + 1}, learning rate {record.lr:.2e}). Try a lower --lr, a longer warm-up "
-                f"(--set schedule.warmup_ratio=0.2) or --precision fp32. "
-                f"The last good checkpoint is {last.name if last else 'none'}."
-            )
+        if not is_finite(record):
+            tell(t, record)
 
 
 def replan(t: Training, cadence: Cadence) -> bool:
@@ -289,36 +284,6 @@ def stops_early(t: Training) -> bool:
     epoch_ago = t.horizon.share(max(0, p.step - t.loader.steps_per_epoch))
     is_whole = t.resolution.at(epoch_ago) == t.resolution.side
     return patience > 0 and is_whole and p.epochs_since_best >= patience
-
-
-def save(t: Training, cadence: Cadence) -> None:
-    """Write a checkpoint; observers are told before, so that what they know is on disk first."""
-    p = t.trained.progress
-    started = time.monotonic()
-    t.emit(CheckpointStarting(p.step))
-    if t.budget is not None:
-        p.used_s = t.budget.used_s()
-    info = {
-        "name": t.config.name,
-        "step": p.step,
-        "epoch": p.epoch,
-        "best_top1": p.best_top1 if math.isfinite(p.best_top1) else None,
-        "tta": t.config.train.tta,
-    }
-    try:
-        path = t.checkpoints.save(t.trained, info)
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch says RuntimeError where the disk is full
-        last = t.checkpoints.last
-        raise WorkFailed(
-            f"The checkpoint of step {p.step} could not be written to {t.checkpoints.folder} "
-            f"({str(error).splitlines()[0]}). Is the disk full? Make room and resume: the last good checkpoint is "
-            f"{last.name if last else 'none'}."
-        ) from None
-    seconds = time.monotonic() - started
-    cadence.saved(seconds)
-    if t.budget is not None:
-        t.budget.saved_in(seconds)
-    t.emit(CheckpointSaved(p.step, path, p.best_step == p.step, seconds))
 
 
 def tell_problems(t: Training, batch: Batch) -> None:

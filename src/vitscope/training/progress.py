@@ -32,9 +32,11 @@ class Progress:
     evaluate_every: int | None = None
     used_s: float = 0.0
     micro_batch: int | None = None  # images at a time since memory ran out; None: as the configuration says
+    left_out: int = 0  # steps in a row whose loss or gradient was no number
 
     def add_step(self, loss: float, correct: int, images: int) -> None:
         """Count one optimizer step whose mean loss over `images` was `loss`."""
+        self.left_out = 0
         self.loss_sum += loss * images
         self.correct += correct
         self.images += images
@@ -50,10 +52,15 @@ class Progress:
         self.close_epoch()
         better = validation is None or (validation.top1, -validation.loss) > (self.best_top1, -self.best_loss)
         if better:
+            self._former_best = self.best_step, self.best_top1, self.best_loss
             self.best_step, self.epochs_since_best = self.step, 0
             if validation is not None:
                 self.best_top1, self.best_loss = validation.top1, validation.loss
         return better
+
+    def take_back_best(self) -> None:
+        """The epoch that was just found to be the best could not be saved: the one before it is the best again."""
+        self.best_step, self.best_top1, self.best_loss = self._former_best
 
     def forget_best(self) -> None:
         """Start the search for the best anew: the checkpoint that held it is gone."""

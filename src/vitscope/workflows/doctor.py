@@ -196,6 +196,7 @@ def _database(workspace: Workspace) -> tuple[Database | None, Check]:
         problem = _damage(database)
     except ViTScopeError as error:
         return None, Check("workspace", "database", "broken", "cannot be used", str(error))
+    from vitscope.storage.network import network_file_system
     from vitscope.storage.schema import HEAD
 
     if problem is not None:
@@ -203,6 +204,10 @@ def _database(workspace: Workspace) -> tuple[Database | None, Check]:
         file = database.url.database
         fix = f"sqlite3 '{file}' '.recover' | sqlite3 recovered.db"
         return None, Check("workspace", "database", "broken", f"damaged ({problem})", meaning, fix)
+    if (shared := network_file_system(workspace.root)) is not None and database.url.get_backend_name() == "sqlite":
+        meaning = "Reading and writing wait for each other there: SQLite's write-ahead log is off, being unsafe."
+        fix = "vitscope --workspace FOLDER …, on a disk of this machine; --database postgresql://… for several machines"
+        return database, Check("workspace", "database", "warning", f"sound, on {shared}", meaning, fix)
     return database, Check("workspace", "database", "ok", f"sound, schema {HEAD}")
 
 

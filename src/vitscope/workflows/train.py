@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,6 +188,7 @@ def _train(
     since: float,
 ) -> Run:
     from vitscope.data.sources.kept import LARGE
+    from vitscope.data.workers import deaths_told
     from vitscope.training.checkpoint import Checkpoints
     from vitscope.training.loop import fit
     from vitscope.workflows.assemble import assemble, snapshots_of
@@ -207,8 +209,10 @@ def _train(
         bus.add(closing.enter_context(watchers(plan, run, attempt, snapshot.step if snapshot else 0, bus.warn)))
         bus.add([Guests(observers, bus)] if observers else [])
         status, reason, step = "failed", "", 0
+        told = partial(deaths_told, workspace.command("resume", run_id))
         try:
-            training = assemble(plan, workspace, checkpoints, snapshot, bus, stop.requested, since)
+            with told():
+                training = assemble(plan, workspace, checkpoints, snapshot, bus, stop.requested, since)
             closing.callback(training.close)
             progress = training.trained.progress
             bus.add([*snapshots_of(training, plan, folder), alerts_of(training, plan, run)])
@@ -225,7 +229,8 @@ def _train(
                 bus(Notice(f"Chosen for this machine: {'; '.join(plan.measured)}.", "info", progress.step))
             stop.is_graceful = True
             try:
-                outcome = fit(training)
+                with told():
+                    outcome = fit(training)
             finally:
                 step = progress.step
             status = outcome
