@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from vitscope.data.sources.columns import has_needed
 from vitscope.errors import RequestError
-from vitscope.text import count, shown
+from vitscope.text import brief, count, shown
 
 PARQUET = ".parquet"
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -84,7 +84,7 @@ def _parquet(file: Path) -> pq.ParquetFile:
 
 def _damaged(file: Path, error: Exception) -> RequestError:
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
-    return RequestError(f"{shown(file)}: this table is not readable ({shown(why)}).")
+    return RequestError(f"{shown(file)}: this table is not readable ({brief(why)}).")
 
 
 # ---------------------------------------------------------------------------------------------- text
