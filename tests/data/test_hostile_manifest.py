@@ -115,3 +115,11 @@ def test_cells_that_no_manifest_has_are_told(file: Path, column: str, cell: Any)
     pq.write_table(table.set_column(index, SCHEMA.field(column), pa.array(cells, SCHEMA.field(column).type)), file)
     with pytest.raises(RequestError, match=f"not a manifest of this program .*'{column}'"):
         Manifest.load(file)
+
+
+def test_fault_25_more_rows_than_ids_are_told(file: Path):
+    good = pq.read_table(file)
+    table = pa.table([pa.repeat(good[name][0], 2_000_000) for name in SCHEMA.names], names=SCHEMA.names)
+    pq.write_table(table.replace_schema_metadata(good.schema.metadata), file)
+    with pytest.raises(RequestError, match="more rows than ids"):
+        Manifest.load(file)

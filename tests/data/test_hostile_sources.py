@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -282,4 +283,13 @@ def test_columns_of_one_name_in_a_parquet_are_told(place: Place):
     )
     (place.home / "t.parquet").write_bytes(stream.getvalue().to_pybytes())
     with pytest.raises(RequestError, match="2 columns may be the label"):
+        open_source(str(place.home / "t.parquet"), place.workspace).scan()
+
+
+def test_fault_25_a_parquet_of_more_rows_than_its_bytes_can_say_is_told(place: Place):
+    """Five million rows in some kilobytes, which would be gigabytes of words."""
+    words_ = pa.DictionaryArray.from_arrays(np.zeros(5_000_000, np.int32), ["1.jpg"])
+    pq.write_table(pa.table({"path": words_, "label": words_}), place.home / "t.parquet")
+    assert (place.home / "t.parquet").stat().st_size < 100_000
+    with pytest.raises(RequestError, match="5,000,000 rows in"):
         open_source(str(place.home / "t.parquet"), place.workspace).scan()

@@ -26,6 +26,7 @@ from vitscope.storage.artifacts import flush
 from vitscope.text import brief, count, some
 
 SPLITS = ("train", "val", "test")
+ID_BYTES = 8  # that each row takes at least, compressed too: ids have nothing in common
 MOST_LOOKED_AT = 1000  # files, to see whether a data set is there at all
 compute: Any = pc  # most of its functions are made as it is imported, unknown to a type checker
 
@@ -214,6 +215,8 @@ class Manifest:
     def load(cls, file: Path) -> Manifest:
         """Read what `save` wrote. Raises `RequestError` when it is missing or no manifest."""
         try:
+            if pq.read_metadata(file).num_rows * ID_BYTES > file.stat().st_size:  # a few bytes that fill the memory
+                raise ValueError("it has more rows than ids")
             table = pq.read_table(file, memory_map=True)
             described = table.schema.metadata or {}
             classes = json.loads(described[b"vitscope.classes"])
