@@ -24,9 +24,11 @@ import torch
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from vitscope.errors import BadImage, RequestError
+from vitscope.text import brief
 
 BAND_ROWS = 16
 SMALL_PIXELS = 100_000
+MAX_SIDE = 65_536  # pixels that a model's input, or what it is cropped from, may have a side
 MAX_PIXELS = 178_956_970  # twice Pillow's own warning threshold: what it too calls a decompression bomb
 
 ImageLike = str | Path | bytes | Image.Image | np.ndarray
@@ -141,6 +143,21 @@ class Preprocess:
     resize: Literal["crop", "squash"] = "crop"
 
     @property
+    def problem(self) -> str | None:
+        """Why it cannot be a preprocessing, where it comes from a file that anybody may have written; None: it can."""
+        if type(self.size) is not int or not 1 <= self.size <= MAX_SIDE:
+            return f"a size of {brief(self.size)}"
+        for name, least in (("mean", -math.inf), ("std", 0)):
+            found = getattr(self, name)
+            if not isinstance(found, tuple) or len(found) != 3 or not all(_is_number(n) and n > least for n in found):
+                return f"a {name} of {brief(found)}"
+        if not _is_number(self.crop_pct) or not self.size / MAX_SIDE <= self.crop_pct <= 1:
+            return f"a crop of {brief(self.crop_pct)}"
+        if self.interpolation not in ("bilinear", "bicubic") or self.resize not in ("crop", "squash"):
+            return f"resizing by {brief(self.interpolation)}, {brief(self.resize)}"
+        return None
+
+    @property
     def resized(self) -> int:
         """Length of the shorter side after resizing, before the crop."""
         return max(self.size, math.floor(self.size / self.crop_pct))
@@ -170,9 +187,16 @@ class Preprocess:
         """The value that `to_dict` gave. Raises `RequestError` when it is not one."""
         try:
             given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-            return cls(**given)
+            made = cls(**given)
         except TypeError as error:
-            raise RequestError(f"Not a preprocessing description: {error}.") from None
+            raise RequestError(f"Not a preprocessing description: {brief(error)}.") from None
+        if why := made.problem:
+            raise RequestError(f"Not a preprocessing description: {why}.")
+        return made
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < math.inf
 
 
 class PixelPipeline(torch.nn.Module):

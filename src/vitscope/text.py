@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+MOST_SHOWN = 300  # characters of one name among several, or of a cell
 _JOINERS = "\u200c\u200d"  # inside emoji and in Indic and Persian words
 
 
@@ -24,10 +25,16 @@ def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+def brief(text: object) -> str:
+    """`shown`, cut off where it would fill a page: for what files say, which may be of any length."""
+    whole = str(text)
+    return shown(whole) if len(whole) <= MOST_SHOWN else f"{shown(whole[: MOST_SHOWN - 1])}…"
+
+
 def some(names: Iterable[object], limit: int = 3) -> str:
-    """`'a', 'b', 'c' and 9 more`."""
+    """`'a', 'b', 'c' and 9 more`, each of them brief."""
     every = list(names)
-    text = ", ".join(f"'{shown(name)}'" for name in every[:limit])
+    text = ", ".join(f"'{brief(name)}'" for name in every[:limit])
     return f"{text} and {len(every) - limit:,} more" if len(every) > limit else text
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,16 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def names(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
+
+
+def test_what_a_killed_export_left_is_removed_once_it_is_old(run: Run, workspace: Workspace) -> None:
+    folder = run.folder / "exports"
+    for name, age_s in ((".export-old", 100_000.0), (".export-new", 100.0)):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "model.safetensors").write_bytes(b"half")
+        os.utime(folder / name, (time.time() - age_s, time.time() - age_s))
+    export("latest", "safetensors", workspace=workspace)
+    assert [name for name in names(folder) if name.startswith(".")] == [".export-new"]
 
 
 def test_both_formats_into_the_runs_folder_and_used_from_there(run: Run, workspace: Workspace, pictures: Path) -> None:

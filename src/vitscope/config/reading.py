@@ -13,6 +13,7 @@ from vitscope.config.declared import VERSION, RunConfig, options
 from vitscope.config.migration import migrated
 from vitscope.config.yaml_text import parse_yaml
 from vitscope.errors import RequestError, closest
+from vitscope.text import brief
 
 MAX_FILE_BYTES = 1_000_000
 
@@ -56,8 +57,8 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     for text in assignments:
         path, equals, value = text.partition("=")
         if not equals or not path.strip():
-            raise RequestError(f"--set {text}: expected group.option=value, for example --set optim.lr=3e-4.")
-        put(nested, path.strip(), parse_yaml(value, f"--set {path.strip()}"))
+            raise RequestError(f"--set {brief(text)}: expected group.option=value, for example --set optim.lr=3e-4.")
+        put(nested, path.strip(), parse_yaml(value, f"--set {brief(path.strip())}"))
     return nested
 
 
@@ -67,7 +68,7 @@ def put(nested: dict[str, Any], path: str, value: Any) -> None:
     for name in parents:
         nested = nested.setdefault(name, {})
         if not isinstance(nested, dict):
-            raise RequestError(f"'{path}': '{name}' is a value, not a group of options.")
+            raise RequestError(f"'{brief(path)}': '{brief(name)}' is a value, not a group of options.")
     nested[last] = value
 
 
@@ -105,9 +106,9 @@ def _explain(error: Any) -> str:
             if path.rsplit(".", 1)[-1] in last_names
             else closest(path, known)
         )
-        return f"Unknown option '{path}'. {hint}".rstrip()
-    given = "" if isinstance(error.get("input"), dict) else f" (given: {error.get('input')!r})"
-    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{given}."
+        return f"Unknown option '{brief(path)}'. {hint}".rstrip()
+    given = "" if isinstance(error.get("input"), dict) else f" (given: {brief(repr(error.get('input')))})"
+    return f"{brief(path)}: {error['msg'][0].lower()}{error['msg'][1:]}{given}."
 
 
 def schema() -> dict[str, Any]:

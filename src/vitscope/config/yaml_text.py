@@ -9,6 +9,10 @@ from typing import Any
 import yaml
 
 from vitscope.errors import RequestError
+from vitscope.text import brief
+
+# What the library raises for a date of no month, a number of no digits or of thousands, and tags that do not fit.
+_DAMAGE = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 
 class _SafeLoader(yaml.SafeLoader):
@@ -39,9 +43,9 @@ def parse_yaml(text: str, where: str) -> Any:
     """The value that safe YAML describes. Raises `RequestError` naming `where` and the line."""
     try:
         return yaml.load(text, _SafeLoader)  # a SafeLoader subclass: no tag can construct an object
-    except yaml.YAMLError as error:
-        first = " ".join(str(error).split())
-        raise RequestError(f"{where}: not valid YAML: {first}") from None
+    except _DAMAGE as error:
+        first = " ".join(str(error).split()) or type(error).__name__
+        raise RequestError(f"{where}: not valid YAML: {brief(first)}") from None
     except RecursionError:
         raise RequestError(f"{where}: nested too deeply for a run description.") from None
 

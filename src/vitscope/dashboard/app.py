@@ -8,9 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect
@@ -40,6 +42,27 @@ STATUS: dict[type[Exception], int] = {
     TooMany: 429,
     Busy: 429,
     ViTScopeError: 503,  # the database is locked, the disk is full, …
+}
+
+
+class Refused(BaseModel):
+    """Why something was not done, in words for a person."""
+
+    error: str
+
+
+# What any request may be answered, beside what its route says itself; for the schema.
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Refused, "description": "The request cannot be right."},
+    401: {"model": Refused, "description": "The token is missing."},
+    403: {"model": Refused, "description": "From another page, or the dashboard is read-only."},
+    404: {"model": Refused, "description": "There is nothing of this name."},
+    408: {"model": Refused, "description": "It did not arrive in time."},
+    409: {"model": Refused, "description": "It does not fit what is going on now."},
+    413: {"model": Refused, "description": "It brings more than it may."},
+    422: {"model": Refused, "description": "A parameter or the body is not right."},
+    429: {"model": Refused, "description": "Too much is asked at once; Retry-After says when to come back."},
+    503: {"model": Refused, "description": "Not now: the database is locked, say."},
 }
 
 # Nothing is told to anybody outside, whatever the environment says.
@@ -72,6 +95,7 @@ def create_app(
         redoc_url=None,
         openapi_url="/api/openapi.json",
         lifespan=lifespan,
+        responses=REFUSALS,
         telemetry=_NO_TELEMETRY,  # type: ignore[arg-type]
     )
     for part in (session, runs, series, live, jobs, images, inside):

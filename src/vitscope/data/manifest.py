@@ -23,8 +23,10 @@ import pyarrow.parquet as pq
 
 from vitscope.errors import RequestError
 from vitscope.storage.artifacts import flush
+from vitscope.text import brief, count, some
 
 SPLITS = ("train", "val", "test")
+ID_BYTES = 8  # that each row takes at least, compressed too: ids have nothing in common
 MOST_LOOKED_AT = 1000  # files, to see whether a data set is there at all
 compute: Any = pc  # most of its functions are made as it is imported, unknown to a type checker
 
@@ -213,16 +215,36 @@ class Manifest:
     def load(cls, file: Path) -> Manifest:
         """Read what `save` wrote. Raises `RequestError` when it is missing or no manifest."""
         try:
+            if pq.read_metadata(file).num_rows * ID_BYTES > file.stat().st_size:  # a few bytes that fill the memory
+                raise ValueError("it has more rows than ids")
             table = pq.read_table(file, memory_map=True)
             described = table.schema.metadata or {}
-            classes = tuple(json.loads(described[b"vitscope.classes"]))
+            classes = json.loads(described[b"vitscope.classes"])
             source = described[b"vitscope.source"].decode()
             table = table.replace_schema_metadata(None).cast(SCHEMA)
+            _check(table, classes)
         except FileNotFoundError:
             raise RequestError(f"{file}: no such manifest.") from None
-        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-            raise RequestError(f"{file}: not a manifest of this program ({error}).") from None
-        return cls(table, classes, source).with_column("path", _absolute(table["path"], file.parent.resolve()))
+        except (OSError, KeyError, ValueError, TypeError, RecursionError, pa.ArrowException) as error:
+            raise RequestError(f"{file}: not a manifest of this program ({brief(error)}).") from None
+        return cls(table, tuple(classes), source).with_column("path", _absolute(table["path"], file.parent.resolve()))
+
+
+def _check(table: pa.Table, classes: Any) -> None:
+    """Raise `ValueError` for rows and class names that `save` never wrote: a file may be anybody's."""
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ValueError("its class names are no texts")
+    if len({*classes}) < len(classes):
+        raise ValueError("two of its classes have the same name")
+    table.validate(full=True)
+    for name in ("sample_id", "path", "label", "split", "size_bytes", "mtime_ns"):
+        if table[name].null_count:
+            raise ValueError(f"a cell of '{name}' is empty")
+    span = compute.min_max(table["label"]).as_py() if table.num_rows else {"min": 0, "max": -1}
+    if span["min"] < 0 or span["max"] >= len(classes):
+        raise ValueError(f"a number in 'label' means none of its {count(len(classes), 'class', 'classes')}")
+    if strange := {*compute.unique(table["split"]).to_pylist()} - {*SPLITS, ""}:
+        raise ValueError(f"'split' holds {some(strange)}")
 
 
 def texts_beside(file: Path) -> dict[str, str]:

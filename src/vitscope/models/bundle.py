@@ -18,12 +18,15 @@ from safetensors.torch import load_file, save_file
 
 from vitscope.errors import RequestError
 from vitscope.models.create import check_arguments, create_model
+from vitscope.models.own import is_own
 from vitscope.preprocess import Preprocess
 from vitscope.storage.artifacts import sha256, write_json
+from vitscope.text import brief
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "bundle.json"
+SMALL = 65_536  # an argument up to it asks for nothing that memory would not hold
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")  # can carry code
 
 
@@ -67,13 +70,8 @@ class ModelBundle:
         weights = load_weights(folder / WEIGHTS, described["sha256"].get(WEIGHTS))
         classes = tuple(described["classes"])
         name, kwargs = described["architecture"]["name"], described["architecture"]["kwargs"]
-        check_arguments(name, kwargs)
-        module = create_model(name, num_classes=len(classes), **kwargs)
-        check_weights(module, weights, str(folder / WEIGHTS))
-        module.load_state_dict(weights)
-        return cls(
-            module.eval(), name, kwargs, classes, Preprocess.from_dict(described["preprocess"]), described["info"]
-        )
+        module = module_of(name, kwargs, len(classes), weights, str(folder / WEIGHTS))
+        return cls(module, name, kwargs, classes, Preprocess.from_dict(described["preprocess"]), described["info"])
 
 
 def write_weights(state: Mapping[str, torch.Tensor], file: Path) -> None:
@@ -106,12 +104,27 @@ def read_description(folder: Path) -> dict[str, Any]:
         ]
     except FileNotFoundError:
         raise RequestError(f"{folder}: no model here ({DESCRIPTION} is missing).") from None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise RequestError(f"{file}: not readable as a model's description ({error}).") from None
+    if not isinstance(described, dict):
+        missing = ["everything"]
     if missing:
         raise RequestError(f"{file}: not a model's description: {', '.join(missing)} missing.")
-    if described["format"] > FORMAT:
+    if isinstance(described["format"], int) and described["format"] > FORMAT:
         raise RequestError(f"{file}: written by a newer vitscope (format {described['format']}). Update vitscope.")
+    architecture, classes = described["architecture"], described["classes"]
+    parts = {
+        "format": described["format"] == FORMAT,
+        "architecture": isinstance(architecture, dict)
+        and isinstance(architecture.get("name"), str)
+        and isinstance(architecture.get("kwargs"), dict),
+        "classes": isinstance(classes, list) and bool(classes) and all(isinstance(name, str) for name in classes),
+        "preprocess": isinstance(described["preprocess"], dict),
+        "info": isinstance(described["info"], dict),
+        "sha256": isinstance(described["sha256"], dict),
+    }
+    if wrong := [name for name, is_sound in parts.items() if not is_sound]:
+        raise RequestError(f"{file}: not a model's description: {', '.join(wrong)} of it cannot be what it says.")
     return described
 
 
@@ -141,6 +154,34 @@ def tensor_names(file: Path) -> list[str]:
         raise RequestError(f"{file}: not a safetensors file ({error}).") from None
 
 
+def module_of(
+    name: str, kwargs: Mapping[str, Any], num_classes: int, weights: Mapping[str, torch.Tensor], where: str
+) -> torch.nn.Module:
+    """The module that a description names, with its weights, in evaluation mode. Raises `RequestError`.
+
+    It is made without memory first and compared with the weights: a description may ask for any size.
+    """
+    check_arguments(name, kwargs)
+    if not is_own(name):
+        _check_extent(kwargs, weights, where)
+        with torch.device("meta"):
+            check_weights(create_model(name, num_classes=num_classes, **kwargs), weights, where)
+    module = create_model(name, num_classes=num_classes, **kwargs)
+    check_weights(module, weights, where)
+    module.load_state_dict(weights)
+    return module.eval()
+
+
+def _check_extent(kwargs: Mapping[str, Any], weights: Mapping[str, torch.Tensor], where: str) -> None:
+    """Raise `RequestError` for arguments of more layers or numbers than there are weights for."""
+    numbers = max(SMALL, sum(tensor.numel() for tensor in weights.values()))
+    for name, value in kwargs.items():
+        most = len(weights) if "depth" in name else numbers
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, (int, float)) and not -most <= number <= most:
+                raise RequestError(f"{where}: these weights are of another model ({name} {brief(number)}).")
+
+
 def _check_kind(file: Path) -> None:
     if file.suffix.lower() in PICKLES:
         raise RequestError(
@@ -162,5 +203,5 @@ def check_weights(module: torch.nn.Module, weights: Mapping[str, torch.Tensor], 
         more = f"; and {len(differ) - 6} more" if len(differ) > 6 else ""
         raise RequestError(
             f"{where}: these weights are of another model ({len(differ)} tensors differ): "
-            f"{'; '.join(differ[:6])}{more}."
+            f"{'; '.join(map(brief, differ[:6]))}{more}."
         )

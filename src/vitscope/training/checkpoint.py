@@ -13,7 +13,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from vitscope.errors import RequestError
 from vitscope.models.adapters import merged
 from vitscope.models.bundle import DESCRIPTION, WEIGHTS, ModelBundle, load_weights, write_weights
 from vitscope.storage.artifacts import new_folder, point, pointed, sha256, write_json
+from vitscope.text import brief
 from vitscope.training.ema import EvaluationCopy
 from vitscope.training.progress import Progress
 
@@ -188,8 +189,13 @@ class Checkpoints:
                 f"{folder / STATE}: holds more than tensors and numbers, such as code, and is refused. Nothing of it "
                 "was run. Where it comes from is not to be trusted."
             ) from None
-        if state["format"] > FORMAT:
+        except Exception as error:  # torch raises whatever it stumbles over
+            why = brief(" ".join(str(error).split())) or type(error).__name__
+            raise RequestError(f"{folder / STATE}: not readable as the state of a training ({why}).") from None
+        if isinstance(state, dict) and isinstance(state.get("format"), int) and state["format"] > FORMAT:
             raise RequestError(f"{folder}: written by a newer vitscope (format {state['format']}). Update vitscope.")
+        if not _is_state(state):
+            raise RequestError(f"{folder / STATE}: not the state of a training.")
         weights, average = load_weights(folder / WEIGHTS), None
         if (folder / RAW).exists():
             raw = load_weights(folder / RAW)
@@ -221,6 +227,21 @@ def damaged(folder: Path) -> str | None:
         return SUMS
     return next(
         (name for name, value in sums.items() if not (folder / name).is_file() or sha256(folder / name) != value), None
+    )
+
+
+def _is_state(state: Any) -> bool:
+    """Whether what was loaded has the parts of `_state`, by name and type."""
+    kinds = {"progress": dict, "optimizer": dict, "average_updates": int, "generators": dict}
+    if not isinstance(state, dict) or not all(isinstance(state.get(name), kind) for name, kind in kinds.items()):
+        return False
+    progress, generators = state["progress"], state["generators"]
+    return (
+        state.get("format") == FORMAT
+        and type(progress.get("step")) is int
+        and progress.keys() <= {field.name for field in fields(Progress)}
+        and isinstance(generators.get("cpu"), torch.Tensor)
+        and isinstance(generators.get("cuda"), list)
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +24,8 @@ from vitscope.workflows.load import ModelRef, WorkspaceRef, load, locate, own_ma
 
 EXPORTS = "exports"
 FAILED = ".failed"
+UNFINISHED = ".export-"  # how the folders of exports that are not done begin
+ABANDONED_S = 86_400.0  # after which one is of a process that was killed
 
 
 class ExportResult(NamedTuple):
@@ -71,6 +76,7 @@ def export(
             f"The run measured its model with --tta {bundle.info['tta']}; an export looks at each picture once, as "
             "'vitscope evaluate' does without --tta."
         )
+    _remove_abandoned(folder)
     results = [_export(bundle, name, form, folder, samples, tell) for name, form in formats.items()]
     if failed := [result for result in results if not result.passed]:
         raise WorkFailed(" ".join(_failure(result) for result in failed))
@@ -138,7 +144,7 @@ def _export(
     bundle: ModelBundle, name: str, form: Format, folder: Path, samples: _Samples, tell: Callable[[str], None]
 ) -> ExportResult:
     """One format: written and proven in a folder of its own, then put in place."""
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary:
+    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as temporary:
         written = Path(temporary)
         tell(f"Exporting {name} …")
         form.write(bundle, written)
@@ -160,6 +166,14 @@ def _export(
     if outcome.passed:
         _clear_failed(sums, final)
     return ExportResult(name, final, proof_path, outcome.passed, content)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """What exports that were killed have left here; not those that others may be at work on."""
+    for left in folder.glob(f"{UNFINISHED}*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > ABANDONED_S:
+                shutil.rmtree(left)
 
 
 def _refuse_strangers(names: Iterable[str], main: Path) -> None:

@@ -14,6 +14,7 @@ from vitscope.dashboard.parts import Here, TheRun
 router = APIRouter()
 
 UPLOAD_S = 300.0
+PICTURE = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/png", "image/jpeg")}
 ImageId = Annotated[str, Path(pattern=r"^(sample:[0-9a-f]{16}|upload:[0-9a-f]{64})$")]
 
 
@@ -32,7 +33,11 @@ async def images(
     return Response(reply.plain, reply.status, media_type=reply.type)
 
 
-@router.get("/api/runs/{run}/images/{image}")
+@router.get(
+    "/api/runs/{run}/images/{image}",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}, "image/jpeg": {}}}},
+)
 async def thumbnail(
     here: Here, row: TheRun, image: ImageId, request: Request, side: Annotated[int, Query(ge=16, le=512)] = 96
 ) -> Response:
@@ -43,7 +48,7 @@ async def thumbnail(
     return await kept_by_the_browser(request, reply)
 
 
-@router.post("/api/images", status_code=201)
+@router.post("/api/images", status_code=201, openapi_extra={"requestBody": {"required": True, "content": PICTURE}})
 async def upload(here: Here, request: Request) -> Any:
     """Take a picture in, the body being its file; gives its id and its size."""
     length = request.headers.get("content-length", "")

@@ -40,7 +40,11 @@ def points_of(
     return {"cursor": str(cursor), **told}
 
 
-@router.get("/api/runs/{run}/series.csv", response_class=StreamingResponse)
+@router.get(
+    "/api/runs/{run}/series.csv",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
 def table(here: Here, row: TheRun, names: Names = None) -> StreamingResponse:
     """Every recorded value that counts."""
     columns = here.series.get(row.id)

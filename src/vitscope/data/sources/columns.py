@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from vitscope.data.sources.names import EXTENSIONS, extension
 from vitscope.errors import RequestError, closest
-from vitscope.text import shown, some
+from vitscope.text import brief, shown, some
 
 # What a column may be called, in any case, with blanks and hyphens for underscores. The first name wins over
 # the rest, among which one is taken only where there is no other.
@@ -35,7 +35,7 @@ class Columns(NamedTuple):
 
     def name(self, role: str) -> str:
         """What the table calls the column of a role that it has."""
-        return shown(self.names[getattr(self, role)])
+        return brief(self.names[getattr(self, role)])
 
     def told(self) -> list[str]:
         """Which columns were taken that are called otherwise than the role."""

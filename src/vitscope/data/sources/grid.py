@@ -16,13 +16,14 @@ import pyarrow.parquet as pq
 
 from vitscope.data.sources.columns import has_needed
 from vitscope.errors import RequestError
-from vitscope.text import count, shown
+from vitscope.text import brief, count, shown, size
 
 PARQUET = ".parquet"
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 HEAD_BYTES = 1 << 20  # of a text, within which its header is looked for
 BLOCK_BYTES = 1 << 24  # of a text that are parsed at a time; a row must fit
 SHOWN_ROWS = 5
+FEW_ROWS = 1_000_000  # that a Parquet may hold, however small it is
 
 
 class Header(NamedTuple):
@@ -57,7 +58,9 @@ def read_grid(file: Path, header: Header, places: Sequence[int]) -> Grid:
     """The columns at `places`. Raises `RequestError` where the file is damaged, or a text not in UTF-8."""
     if file.suffix.lower() == PARQUET:
         try:
-            table = _parquet(file).read(columns=[header.names[place] for place in places])
+            opened = _parquet(file)
+            _refuse_bomb(file, opened.metadata.num_rows)
+            table = opened.read(columns=[header.names[place] for place in places])
         except (OSError, pa.ArrowException) as error:
             raise _damaged(file, error) from None
         columns = {place: table.column(header.names[place]) for place in places}
@@ -82,9 +85,18 @@ def _parquet(file: Path) -> pq.ParquetFile:
         raise _damaged(file, error) from None
 
 
+def _refuse_bomb(file: Path, rows: int) -> None:
+    """Pictures have paths of their own, which take room: what has more rows than bytes would only fill the memory."""
+    if rows > max(FEW_ROWS, file.stat().st_size):
+        raise RequestError(
+            f"{shown(file)}: {count(rows, 'row')} in {size(file.stat().st_size)}, more than so few bytes can say of "
+            "different pictures. If it is as it should be, save it as CSV."
+        )
+
+
 def _damaged(file: Path, error: Exception) -> RequestError:
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
-    return RequestError(f"{shown(file)}: this table is not readable ({shown(why)}).")
+    return RequestError(f"{shown(file)}: this table is not readable ({brief(why)}).")
 
 
 # ---------------------------------------------------------------------------------------------- text

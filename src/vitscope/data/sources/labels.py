@@ -12,11 +12,12 @@ import pyarrow as pa
 
 from vitscope.data.manifest import compute
 from vitscope.errors import RequestError
-from vitscope.text import count, shown, some
+from vitscope.text import brief, count, some
 
 INTEGER = re.compile(r"[+-]?[0-9]+")
 REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 LARGEST = 2**53  # whole numbers up to it are the same as text and as a float
+LONGEST = 1_000  # characters of a number; what is longer is a word, and Python would not read it
 
 
 class Labels(NamedTuple):
@@ -50,7 +51,7 @@ def labels_of(column: pa.ChunkedArray, rows: Sequence[int], what: str) -> Labels
     names = [unicodedata.normalize("NFC", text) for text in encoded.dictionary.to_pylist()]
     given = [name for name in names if name and name.lower() != "nan"]
     notices: list[str] = []
-    are_numbers = bool(given) and all(REAL.fullmatch(name) for name in given)
+    are_numbers = bool(given) and all(len(name) <= LONGEST and REAL.fullmatch(name) for name in given)
     if are_numbers:
         names = ["" if name.lower() == "nan" else name for name in names]
         if pa.types.is_floating(column.type) or not all(INTEGER.fullmatch(name) for name in given):
@@ -73,7 +74,7 @@ def _whole(names: list[str], indices: pa.Array, rows: Sequence[int], what: str) 
             row = rows[compute.index(indices, place).as_py()]
             different = count(len({name for name in names if name}), "different number")
             raise RequestError(
-                f"{what} holds real numbers such as {shown(name)} (row {row:,}), {different} in all: a classifier "
+                f"{what} holds real numbers such as {brief(name)} (row {row:,}), {different} in all: a classifier "
                 "learns classes, not quantities. Write the class of each row in words or whole numbers, such as 'low' "
                 "and 'high'."
             )

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from vitscope.data.sources.names import is_ignored
 from vitscope.errors import RequestError
-from vitscope.text import count, shown, size
+from vitscope.text import brief, count, shown, size
 
 MOST_MEMBERS = 10_000_000
 MOST_TIMES = 100  # the size of the archive that it may unpack to
@@ -114,7 +114,7 @@ def judged(members: Iterable[Member], archive: object, archive_bytes: int) -> Co
     if contents.size_bytes > most:
         raise too_large(archive, archive_bytes)
     if clash := next((f for f in _folders((*files, *contents.copies)) if f in files or f in contents.copies), None):
-        raise RequestError(f"{shown(archive)}: this archive is damaged: '{shown(clash)}' is a file and a folder in it.")
+        raise RequestError(f"{shown(archive)}: this archive is damaged: '{brief(clash)}' is a file and a folder in it.")
     return contents
 
 
@@ -137,7 +137,7 @@ def too_large(archive: object, archive_bytes: int) -> RequestError:
 def refused(archive: object, name: str, why: str) -> RequestError:
     """A member for which nothing of the archive is unpacked."""
     return RequestError(
-        f"{shown(archive)}: refused, and nothing of it unpacked: its member '{shown(name)}' {why}. Such an archive can "
+        f"{shown(archive)}: refused, and nothing of it unpacked: its member '{brief(name)}' {why}. Such an archive can "
         "overwrite files elsewhere."
     )
 

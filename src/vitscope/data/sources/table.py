@@ -20,7 +20,7 @@ from vitscope.data.sources.rows import Rows, rows_of
 from vitscope.data.sources.scan import Scan, Walked
 from vitscope.data.sources.walk import folder_at
 from vitscope.errors import RequestError
-from vitscope.text import count, shown, some
+from vitscope.text import brief, count, shown, some
 
 ENDINGS = (".csv", ".tsv", ".parquet")
 SEVERAL_LABELS = 0.1  # share of files with more than one label from which the table is none of a classifier
@@ -72,7 +72,7 @@ class TableSource:
         def path_of(text: str) -> str:
             path = os.path.normpath(text if os.path.isabs(text) else below + text)  # noqa: PTH117 (a Path costs more)
             if not path.startswith(inside):
-                raise RequestError(f"{shown(self.file)}: row {number:,} leads out of the archive ('{shown(text)}').")
+                raise RequestError(f"{shown(self.file)}: row {number:,} leads out of the archive ('{brief(text)}').")
             return path
 
         for number, text, class_name, split, group in zip(*rows.columns, strict=True):
@@ -107,7 +107,7 @@ class TableSource:
             hint += " Endings such as .jpg belong to them."
         return RequestError(
             f"{shown(self.file)}: none of the {count(len(found.missing), 'file')} that it names is there. Row "
-            f"{number:,} means {shown(path)}. {hint}"
+            f"{number:,} means {brief(path)}. {hint}"
         )
 
     def _refuse_unclear(self, found: _Found) -> None:
@@ -166,7 +166,7 @@ class _Found:
 
 def _examples(rows_of_file: dict[str, list[int]]) -> str:
     """`'/x/a.jpg' in rows 3, 7`."""
-    named = [f"'{shown(path)}' in {rows_told(rows)}" for path, rows in list(rows_of_file.items())[:3]]
+    named = [f"'{brief(path)}' in {rows_told(rows)}" for path, rows in list(rows_of_file.items())[:3]]
     return ", ".join(named) + (f" and {len(rows_of_file) - 3:,} more" if len(rows_of_file) > 3 else "")
 
 

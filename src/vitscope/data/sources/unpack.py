@@ -30,7 +30,7 @@ from vitscope.data.sources.members import (
     too_large,
 )
 from vitscope.errors import RequestError
-from vitscope.text import count, shown, size, some
+from vitscope.text import brief, count, shown, size, some
 
 UNPACKED_NS = 946_684_800 * 10**9  # time of every file, to which its sum is added: a changed file shows by its time
 CHUNK_BYTES = 1 << 20
@@ -101,7 +101,7 @@ def _telling(archive: Path, member: str = "") -> Iterator[None]:
         yield
     except NotImplementedError as error:
         raise RequestError(
-            f"{shown(archive)}: packed in a way that is not known here ({shown(error)}). Unpack it by hand and give "
+            f"{shown(archive)}: packed in a way that is not known here ({brief(error)}). Unpack it by hand and give "
             "the folder."
         ) from None
     except RuntimeError as error:  # zipfile's, for encryption
@@ -117,14 +117,14 @@ def _telling(archive: Path, member: str = "") -> Iterator[None]:
 
 
 def _damaged(archive: Path, member: str, error: Exception) -> RequestError:
-    where = f" at its member '{shown(member)}'" if member else ""
-    why = shown(str(error) or type(error).__name__)
+    where = f" at its member '{brief(member)}'" if member else ""
+    why = brief(str(error) or type(error).__name__)
     return RequestError(f"{shown(archive)}: this archive is damaged{where} ({why}). Fetch it again.")
 
 
 def _encrypted(archive: Path, member: str) -> RequestError:
     return RequestError(
-        f"{shown(archive)}: encrypted, its member '{shown(member)}' wants a password. Unpack it by hand and give the "
+        f"{shown(archive)}: encrypted, its member '{brief(member)}' wants a password. Unpack it by hand and give the "
         "folder."
     )
 

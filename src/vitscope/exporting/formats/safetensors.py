@@ -18,10 +18,10 @@ import torch
 from vitscope._version import __version__
 from vitscope.errors import RequestError, WorkFailed
 from vitscope.inference.torch_runtime import TorchPredictor
-from vitscope.models.bundle import ModelBundle, check_weights, load_weights, write_weights
-from vitscope.models.create import check_arguments, create_model
+from vitscope.models.bundle import ModelBundle, load_weights, module_of, write_weights
 from vitscope.preprocess import Preprocess
 from vitscope.storage.artifacts import sha256, write_json
+from vitscope.text import brief
 
 FILE: str = "model.safetensors"
 CONFIG = "config.json"
@@ -80,11 +80,8 @@ def load(folder: Path) -> ModelBundle:
     """The folder as a bundle, its sum checked. Raises `RequestError` when it is damaged or not such an export."""
     described = read_config(folder)
     weights = load_weights(folder / FILE, described.sha256)
-    check_arguments(described.architecture, described.kwargs)
-    module = create_model(described.architecture, num_classes=len(described.classes), **described.kwargs)
-    check_weights(module, weights, str(folder / FILE))
-    module.load_state_dict(weights)
-    return described.bundle(module.eval())
+    classes = len(described.classes)
+    return described.bundle(module_of(described.architecture, described.kwargs, classes, weights, str(folder / FILE)))
 
 
 @dataclass(frozen=True)
@@ -123,10 +120,15 @@ def read_config(folder: Path) -> Described:
             crop_pct=given["crop_pct"],
             resize={timms: our for our, timms in CROP_MODES.items()}[given.get("crop_mode", "center")],  # type: ignore[arg-type]
         )
+        if why := preprocess.problem:
+            raise ValueError(why)
+        names = config["label_names"]
+        if not isinstance(config["architecture"], str) or not isinstance(names, list) or not names:
+            raise ValueError("its architecture or its classes are no names")
         return Described(
             architecture=config["architecture"],
             kwargs=dict(config.get("model_args", {})),
-            classes=tuple(config["label_names"]),
+            classes=tuple(map(str, names)),
             preprocess=preprocess,
             info=dict(ours.get("info", {})),
             sha256=ours.get("sha256", {}).get(FILE),
@@ -135,5 +137,5 @@ def read_config(folder: Path) -> Described:
         raise RequestError(f"{folder}: no export here ({CONFIG} is missing).") from None
     except KeyError as missing:
         raise RequestError(f"{file}: says nothing about {missing}, which an export's description must.") from None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise RequestError(f"{file}: not readable as an export's description ({error}).") from None
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise RequestError(f"{file}: not readable as an export's description ({brief(error)}).") from None
