@@ -108,15 +108,15 @@ def cache_(
 
     workspace = open_workspace(ctx)
     if clear:
-        decoded, (archives, in_use) = picture_cache.clear(workspace), unpacked.clear(workspace)
+        decoded, (made, in_use) = picture_cache.clear(workspace), unpacked.clear(workspace)
         if in_use:
-            warn(f"Runs that are being trained read {some(each.archive for each in in_use)}: kept.")
+            warn(f"Runs that are being trained read {some(each.source for each in in_use)}: kept.")
     else:
-        decoded, archives = picture_cache.list_(workspace), unpacked.list_(workspace)
+        decoded, made = picture_cache.list_(workspace), unpacked.list_(workspace)
     found = [{"kind": "decoded", **each._asdict()} for each in decoded]
-    for folder, source, files, size_bytes, used_at in archives:
+    for kind, folder, source, files, size_bytes, used_at in made:
         about = {"folder": folder, "source": source, "side": None, "slots": files}
-        found.append({"kind": "unpacked", **about, "bytes": size_bytes, "used_at": used_at})
+        found.append({"kind": kind, **about, "bytes": size_bytes, "used_at": used_at})
     if as_json:
         print_json([{**each, "folder": str(each["folder"])} for each in found])
     elif not found:

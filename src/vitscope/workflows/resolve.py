@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from vitscope import config
 from vitscope.config import ModelConfig, RunConfig
 from vitscope.data.manifest import Manifest
-from vitscope.data.sources.archive import restore
+from vitscope.data.sources import restore
 from vitscope.data.sources.kept import LARGE
 from vitscope.errors import RequestError
 from vitscope.machine import Choices, Machine, probe
@@ -176,7 +176,7 @@ def _begun(requested: Mapping[str, Any], manifest_file: Path, workspace: Workspa
 
 
 def pictures_of(manifest_file: Path, workspace: Workspace) -> Manifest:
-    """The pictures of a run that began, those of an archive unpacked again if they are gone.
+    """The pictures of a run that began, those of an archive or a downloaded set made again if they are gone.
 
     Raises `RequestError` where none is there that the run, begun here or elsewhere, learns from.
     """
