@@ -136,8 +136,8 @@ def _new(requested: Mapping[str, Any], workspace: Workspace, *, may_time: bool) 
     c = with_recipe(requested)
     if c.data.source is None:
         raise RequestError(
-            "data.source: name the pictures to train on: a folder, a table, an archive, 'digits', 'shapes', or an "
-            "imported data set."
+            "data.source: name the pictures to train on: a folder, a table, an archive, 'torchvision:NAME', "
+            "'hf:OWNER/NAME', 'digits', 'shapes', or an imported data set."
         )
     if c.model.lora_rank:
         check_peft()

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitscope.data.manifest import Manifest
-from vitscope.data.sources import archive, table
+from vitscope.data.sources import archive, hub, table, torchvision
 from vitscope.data.sources.archive import ArchiveSource
 from vitscope.data.sources.digits import DigitsSource
 from vitscope.data.sources.folder import FolderSource
+from vitscope.data.sources.hub import HubSource
 from vitscope.data.sources.imported import ImportedSource
 from vitscope.data.sources.made import Place
 from vitscope.data.sources.scan import Scan, Source
 from vitscope.data.sources.shapes import ShapesSource
 from vitscope.data.sources.table import TableSource
+from vitscope.data.sources.torchvision import TorchvisionSource
 from vitscope.errors import RequestError, closest
 from vitscope.text import shown
 
@@ -28,18 +30,20 @@ __all__ = ["SOURCES", "ImportedSource", "Scan", "Source", "imported", "open_sour
 SOURCES: dict[str, Callable[[Workspace], Source]] = {"digits": DigitsSource, "shapes": ShapesSource}
 _PREFIXES: dict[str, Callable[[Workspace, str], Source]] = {  # what stands before a colon
     "shapes": ShapesSource.of,
+    torchvision.PREFIX: TorchvisionSource.of,
+    hub.PREFIX: HubSource.of,
 }
-_MADE = {archive: "unpacked"}
+_MADE = {archive: "unpacked", torchvision: "fetched", hub: "fetched"}
 
-_PLANNED_PREFIXES = {"hf": "data sets of the Hugging Face hub", "torchvision": "torchvision's sets", "wds": "shards"}
+_PLANNED_PREFIXES = {"wds": "shards"}
 _PLANNED_FILES = {
     "archives of this kind": (".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"),
     "tables of this kind": (".arrow", ".feather", ".json", ".jsonl", ".xls", ".xlsx", ".ods"),
 }
 _SUPPORTED = (
     "Supported are a folder with one folder a class, a table of paths and labels "
-    f"({', '.join(table.ENDINGS)}), an archive of either ({', '.join(archive.ENDINGS)}), 'digits', 'shapes' and the "
-    "names of imported data sets."
+    f"({', '.join(table.ENDINGS)}), an archive of either ({', '.join(archive.ENDINGS)}), 'torchvision:NAME', "
+    "'hf:OWNER/NAME', 'digits', 'shapes' and the names of imported data sets."
 )
 
 
