@@ -325,7 +325,8 @@ def test_without_the_library_the_extra_is_named(workspace: Workspace, monkeypatc
         ("a/b:", "expected such as hf:OWNER/NAME"),
         ("a/b:split=test", "Unknown option 'split'"),
         ("a/b:labl=x", "Did you mean 'label'"),
-        ("a/b:label=", "'label' has no value"),
+        ("a/b:label=", "'label' has no value that is text"),
+        ("a/b:label=x\x1b[2J", "'label' has no value that is text"),
         ("a/b:label=x,label=y", "given twice"),
         (f"a/b:revision={FIRST},label={'x' * 200}", "too long together"),
     ],
@@ -406,5 +407,10 @@ def test_what_was_discarded_is_restored_at_the_same_commit(hub: FakeHub, workspa
     assert (each.source, each.files) == (f"hf:me/Fruit:label=label,revision={FIRST}", 7)
     discard(each)
     assert len(manifest.absent()) == 6
-    restore(manifest, workspace)
-    assert manifest.changed() == [] and made(workspace) == [each.folder.name]
+    assert restore(manifest, workspace) == [] and manifest.changed() == [] and made(workspace) == [each.folder.name]
+    paths = [
+        str(place_in(workspace) / name / "1.png") for name in ("..%2F..", "a%00", "x,revision", "me--Fruit,image=")
+    ]
+    strangers = manifest.rows(0, len(paths)).with_column("path", paths)
+    hub.asked.clear()
+    assert restore(strangers, workspace) == [] and hub.asked == [] and made(workspace) == [each.folder.name]

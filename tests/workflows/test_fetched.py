@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from tests.hub_sets import fruit, know_only
 from vitscope.config import DataConfig, merge
 from vitscope.data.manifest import Manifest
 from vitscope.data.sources.torchvision import BY_HAND, place_in
+from vitscope.errors import RequestError
 from vitscope.storage.workspace import Workspace
 from vitscope.workflows import unpacked
 from vitscope.workflows.data import check, prepare, show
@@ -27,6 +31,10 @@ COMMIT = "1" * 40
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "workspace")
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise urllib.error.URLError("no network")
 
 
 @pytest.fixture
@@ -51,6 +59,11 @@ def test_a_run_on_a_set_of_torchvisions(
     child = vitscope.resume(run.id, epochs=2, workspace=workspace)
     assert "vanished" not in (child.folder / "train.log").read_text() and len(unpacked.list_(workspace)) == 1
     assert show("torchvision:MNIST", workspace).splits == {"train": 24, "test": 24}
+    unpacked.clear(workspace)
+    shutil.rmtree(place_in(workspace) / BY_HAND)
+    monkeypatch.setattr(urllib.request, "urlopen", _refuse)
+    with pytest.raises(RequestError, match=r"none of the \d+ pictures .*torchvision:MNIST: torchvision could not"):
+        vitscope.resume(run.id, epochs=3, workspace=workspace)
 
 
 def test_the_command_knows_the_hub_and_its_caches_by_the_environment(tmp_path: Path, workspace: Workspace) -> None:

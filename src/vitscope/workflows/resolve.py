@@ -181,13 +181,13 @@ def pictures_of(manifest_file: Path, workspace: Workspace) -> Manifest:
     Raises `RequestError` where none is there that the run, begun here or elsewhere, learns from.
     """
     manifest, run_id = Manifest.load(manifest_file), manifest_file.parent.name
-    restore(manifest, workspace)
+    failed = restore(manifest, workspace)
     training = manifest.of_split("train")
     if len(training) and len(absent := training.absent()) == training.looked_at:
         raise RequestError(
             f"Run {run_id}: none of the {len(training):,} pictures that it learns from is where it was when the run "
             f"began ({some(absent)}). Bring them back to that place, or make a link there, and resume; 'vitscope "
-            "predict', and 'vitscope evaluate' with --data, work without them."
+            "predict', and 'vitscope evaluate' with --data, work without them." + "".join(f" {why}" for why in failed)
         )
     return manifest
 

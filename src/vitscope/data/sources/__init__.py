@@ -86,10 +86,9 @@ def places(workspace: Workspace) -> list[Place]:
     return [Place(each.place_in(workspace), kind) for each, kind in _MADE.items()]
 
 
-def restore(manifest: Manifest, workspace: Workspace) -> None:
-    """Make again what a manifest needs of these and was discarded, where it can be had."""
-    for each in _MADE:
-        each.restore(manifest, workspace)
+def restore(manifest: Manifest, workspace: Workspace) -> list[str]:
+    """Make again what a manifest needs of these and was discarded, where it can be had; else why it cannot."""
+    return [str(error) for each in _MADE for error in each.restore(manifest, workspace)]
 
 
 def _builtin(text: str, workspace: Workspace) -> Source | None:

@@ -21,7 +21,7 @@ from vitscope.data.sources import table
 from vitscope.data.sources.columns import NEEDED, has_needed
 from vitscope.data.sources.folder import FolderSource
 from vitscope.data.sources.grid import header_of
-from vitscope.data.sources.made import FORMAT, MadeSource, Opened, gone, make, told
+from vitscope.data.sources.made import FORMAT, MadeSource, Opened, gone, made_again, make, told
 from vitscope.data.sources.names import EXTENSIONS, extension, is_ignored
 from vitscope.data.sources.table import TableSource
 from vitscope.data.sources.unpack import unpack
@@ -152,14 +152,12 @@ def _is_of_pictures(file: Path) -> bool:
 # ---------------------------------------------------------------------------------------------- on disk
 
 
-def restore(manifest: Manifest, workspace: Workspace) -> None:
-    """Unpack again what a manifest needs and was discarded, where the archives are as they were."""
+def restore(manifest: Manifest, workspace: Workspace) -> list[RequestError]:
+    """Unpack again what a manifest needs and was discarded, where the archives are as they were; else why not."""
     place = place_in(workspace)
     needed = gone(manifest, place)
-    for file, key in _remembered(place) if needed else ():
-        if key in needed:
-            with suppress(RequestError):  # what is missing is told by whoever reads the pictures
-                ArchiveSource.at(file, workspace).folder()
+    files = [file for file, key in _remembered(place) if key in needed] if needed else []
+    return made_again(ArchiveSource.at(file, workspace) for file in files)
 
 
 def _remembered(place: Path) -> Iterator[tuple[str, str]]:

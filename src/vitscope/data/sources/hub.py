@@ -13,13 +13,14 @@ import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote
 
 from vitscope.data.sources.listed import ListedSource
-from vitscope.data.sources.made import MadeSource, Opened, gone, is_whole, make, told
+from vitscope.data.sources.made import MadeSource, Opened, gone, is_whole, made_again, make, told
 from vitscope.data.sources.options import parsed
 from vitscope.errors import RequestError
 from vitscope.storage.artifacts import write_json
@@ -62,8 +63,8 @@ class HubSource(MadeSource):
         given = {}
         if colon:
             given = parsed(f"{PREFIX}:{repository}", options, ("config", "image", "label", "revision"), EXAMPLE)
-        if blank := [name for name, value in given.items() if not value]:
-            raise RequestError(f"{PREFIX}:{shown(text)}: '{blank[0]}' has no value. Write it as {EXAMPLE}.")
+        if bad := [name for name, value in given.items() if not value or shown(value) != value]:
+            raise RequestError(f"{PREFIX}:{shown(text)}: '{bad[0]}' has no value that is text. Write it as {EXAMPLE}.")
         return cls(workspace, repository, **given)
 
     @property
@@ -79,15 +80,12 @@ class HubSource(MadeSource):
         return place_in(self.workspace)
 
     def opened(self) -> Opened:
-        meant = self.meant()
-        folder = self._folder(meant)
-        return Opened(ListedSource(folder, self.name), [*meant.notices, *told(folder)])
+        folder = self.folder()
+        return Opened(ListedSource(folder, self.name), [*self.meant.notices, *told(folder)])
 
-    def folder(self) -> Path:
-        return self._folder(self.meant())
-
+    @cached_property
     def meant(self) -> Revision:
-        """The commit that is meant. Raises `RequestError` where neither the hub nor anything here knows."""
+        """The commit that is meant, asked once. Raises `RequestError` where neither the hub nor anything here knows."""
         if _COMMIT.fullmatch(self.revision):
             return Revision(self.revision, [])
         check_datasets(self.location)
@@ -110,8 +108,8 @@ class HubSource(MadeSource):
             write_json(memory, {"source": self.location, "commit": commit, "at": time.time()})
         return Revision(commit, [])
 
-    def _folder(self, meant: Revision) -> Path:
-        pinned = self._text(meant.commit)
+    def folder(self) -> Path:
+        pinned = self._text(self.meant.commit)
         name = quote(pinned.replace("/", "--", self.repository.count("/")).replace(":", ",", 1), safe="=,")
         if len(name) > LONGEST:
             raise RequestError(f"{shown(self.location)}: the names in it are too long together.")
@@ -119,16 +117,16 @@ class HubSource(MadeSource):
         if not is_whole(folder):
             check_datasets(self.location)
         try:
-            make(folder, f"{PREFIX}:{pinned}", lambda new: self._fill(new, meant))
+            make(folder, f"{PREFIX}:{pinned}", self._fill)
         except OSError as error:
             why = shown(error.strerror or error)
             raise RequestError(f"{self.location}: could not be written to {shown(folder)} ({why}).") from None
         return folder
 
-    def _fill(self, new: Path, meant: Revision) -> list[str]:
+    def _fill(self, new: Path) -> list[str]:
         from vitscope.data.sources.hub_set import write
 
-        return write(self, meant.commit, new, from_cache=bool(meant.notices))
+        return write(self, self.meant.commit, new, from_cache=bool(self.meant.notices))
 
     def _text(self, revision: str) -> str:
         values = {"config": self.config, "image": self.image, "label": self.label, "revision": revision}
@@ -141,12 +139,14 @@ def place_in(workspace: Workspace) -> Path:
     return workspace.cache_folder.resolve() / "hub"
 
 
-def restore(manifest: Manifest, workspace: Workspace) -> None:
-    """Make again what a manifest needs and was discarded, if it can be had."""
+def restore(manifest: Manifest, workspace: Workspace) -> list[RequestError]:
+    """Make again what a manifest needs and was discarded, if it can be had; else why not."""
+    sources = []
     for name in gone(manifest, place_in(workspace)):
         repository, _, options = unquote(name).partition(",")  # the name of a folder says all that its making needs
-        with suppress(RequestError):  # what is missing is told by whoever reads the pictures
-            HubSource.of(workspace, f"{repository.replace('--', '/')}:{options}").folder()
+        with suppress(RequestError):  # a name that is none of ours
+            sources.append(HubSource.of(workspace, f"{repository.replace('--', '/')}:{options}"))
+    return made_again(sources)
 
 
 def check_datasets(what: str) -> None:

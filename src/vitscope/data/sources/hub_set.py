@@ -151,8 +151,9 @@ def _telling(source: HubSource) -> Iterator[None]:
         if _is_of_the_network(error):
             raise not_had(source, _unreachable(error)) from None
         raise RequestError(
-            f"{source.location}: the library datasets cannot read it ({_why(error.__cause__ or error)}). Of several configurations one is "
-            "chosen by config=NAME behind a colon. Sets that need code of their own are not supported: it is never run."
+            f"{source.location}: the library datasets cannot read it ({_why(error.__cause__ or error)}). Of several "
+            "configurations one is chosen by config=NAME behind a colon. Sets that need code of their own are not "
+            "supported: it is never run."
         ) from None
 
 

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,6 +175,17 @@ def gone(manifest: Manifest, place: Path) -> set[str]:
     below = compute.utf8_slice_codeunits(paths, len(f"{place}{os.sep}"))
     names = compute.replace_substring_regex(below, pattern=r"[/\\].*", replacement="").unique().to_pylist()
     return {name for name in names if not (place / name).is_dir()}
+
+
+def made_again(sources: Iterable[MadeSource]) -> list[RequestError]:
+    """Make what these sources are of; what cannot be made, and why, is for whoever misses the pictures to tell."""
+    failed = []
+    for source in sources:
+        try:
+            source.folder()
+        except RequestError as error:
+            failed.append(error)
+    return failed
 
 
 def _is_below(manifest: Manifest, folder: Path) -> pa.ChunkedArray:

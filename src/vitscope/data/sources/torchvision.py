@@ -12,13 +12,13 @@ import shutil
 import sys
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitscope.data.sources.listed import Listed, ListedSource, write_list
-from vitscope.data.sources.made import MadeSource, Opened, gone, make, told
+from vitscope.data.sources.made import MadeSource, Opened, gone, made_again, make, told
 from vitscope.data.sources.torchvision_sets import SETS, class_names, opened
 from vitscope.errors import RequestError, unknown
 from vitscope.text import shown
@@ -134,11 +134,10 @@ def place_in(workspace: Workspace) -> Path:
     return workspace.cache_folder.resolve() / PREFIX
 
 
-def restore(manifest: Manifest, workspace: Workspace) -> None:
-    """Make again what a manifest needs and was discarded, if it can be had."""
-    for name in gone(manifest, place_in(workspace)) & SETS.keys():
-        with suppress(RequestError):  # what is missing is told by whoever reads the pictures
-            TorchvisionSource(workspace, name).folder()
+def restore(manifest: Manifest, workspace: Workspace) -> list[RequestError]:
+    """Make again what a manifest needs and was discarded, if it can be had; else why not."""
+    names = gone(manifest, place_in(workspace)) & SETS.keys()
+    return made_again(TorchvisionSource(workspace, name) for name in names)
 
 
 def _linked(source: str, target: str) -> None:
