@@ -149,7 +149,8 @@ def test_check_tells_leaks_frames_sizes_and_refusals(
 def test_wrong_requests_exit_2(vitscope: Callable[..., Result], pictures: Path) -> None:
     for arguments in (
         ("show", "nothing"),
-        ("check", "hf:x"),
+        ("check", "hf:x y"),
+        ("check", "torchvision:x"),
         ("import", pictures, "--name", "../up"),
         ("import", pictures),
     ):
@@ -174,7 +175,7 @@ def test_columns_stay_aligned_with_wide_characters(
 def test_decoded_pictures_are_listed_and_cleared(
     vitscope: Callable[..., Result], pictures: Path, tiny: dict, tmp_path: Path
 ) -> None:
-    assert vitscope("data", "cache").out == "No decoded pictures and no unpacked archives are kept.\n"
+    assert vitscope("data", "cache").out == "No decoded pictures, unpacked archives or fetched sets are kept.\n"
     import vitscope as package
 
     package.train(pictures, workspace=tmp_path / "workspace", **(tiny | {"data": {"cache": "on"}}))

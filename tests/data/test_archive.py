@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from tests.data.test_folder import NAMES
 from vitscope.data.manifest import Manifest
 from vitscope.data.sources import archive, members, open_source, unpack
-from vitscope.data.sources.archive import ArchiveSource, archives_folder, discard, restore, unpacked
+from vitscope.data.sources.archive import ArchiveSource, place_in, restore
+from vitscope.data.sources.made import Made, Place, discard, made_in
 from vitscope.data.sources.members import UnsafeName, link_place, place_of
 from vitscope.data.sources.scan import Scan
 from vitscope.errors import RequestError
@@ -33,6 +34,10 @@ TARS = {"x.tar": "w:", "x.tar.gz": "w:gz", "x.TGZ": "w:gz", "x.tar.bz2": "w:bz2"
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "workspace")
+
+
+def unpacked(workspace: Workspace) -> list[Made]:
+    return made_in(Place(place_in(workspace), "unpacked"))
 
 
 def pack(file: Path, contents: dict[str, bytes]) -> Path:
@@ -69,7 +74,7 @@ def assert_refused(file: Path, workspace: Workspace, said: str) -> None:
     with pytest.raises(RequestError, match=said) as told:
         scan(file, workspace)
     assert file.name in str(told.value)
-    assert not [p for p in archives_folder(workspace).rglob("*") if p.is_file() and p.suffix != ".lock"]
+    assert not [p for p in place_in(workspace).rglob("*") if p.is_file() and p.suffix != ".lock"]
     assert unpacked(workspace) == []
 
 
@@ -121,7 +126,7 @@ def test_fault_19_what_systems_leave_behind_is_not_unpacked(tmp_path: Path, work
     junk = {"__MACOSX/cat/._1.jpg": b"x", "cat/.DS_Store": b"x", "cat/Thumbs.db": b"x", ".git/config": b"x"}
     result = scan(pack(tmp_path / "x.tar.gz", {**FILES, **junk}), workspace)
     assert found(result) == FILES and result.notices == []
-    below = archives_folder(workspace)
+    below = place_in(workspace)
     assert {p.name for p in below.rglob("*") if p.is_file()} >= {"1.jpg", "2.jpg", "1.png"}
     assert not {p.name for p in below.rglob("*")} & {"__MACOSX", "._1.jpg", ".DS_Store", "Thumbs.db", ".git"}
 
@@ -166,7 +171,7 @@ def test_links_to_files_in_it_are_copies_and_others_left_out(tmp_path: Path, wor
     result = scan(tmp_path / "x.tar.gz", workspace)
     assert found(result) == dict.fromkeys(("all/1.jpg", "a/hard.jpg", "b/soft.jpg", "b/chain.jpg"), b"one")
     assert result.notices == ["x.tar.gz: 2 links of it left out, to no file in it."]
-    assert not any(p.is_symlink() for p in archives_folder(workspace).rglob("*"))
+    assert not any(p.is_symlink() for p in place_in(workspace).rglob("*"))
 
 
 # ---------------------------------------------------------------------------------------------- zip slip
@@ -432,9 +437,9 @@ def test_a_killed_process_leaves_nothing_that_counts_and_the_next_cleans_up(
     process.start()
     process.join(60)
     assert process.exitcode == 9 and unpacked(workspace) == []
-    assert list(archives_folder(workspace).glob(".*.tmp"))
+    assert list(place_in(workspace).glob(".*.tmp"))
     assert found(scan(file, workspace)) == FILES
-    assert not list(archives_folder(workspace).glob(".*.tmp"))
+    assert not list(place_in(workspace).glob(".*.tmp"))
 
 
 def test_two_processes_at_once_agree(tmp_path: Path, workspace: Workspace) -> None:
@@ -458,7 +463,7 @@ def test_what_was_discarded_is_restored(tmp_path: Path, workspace: Workspace, mo
     records, classes, _ = scan(file, workspace)
     manifest = Manifest.from_records(records, classes, "x")
     (each,) = unpacked(workspace)
-    assert (each.archive, each.files, each.bytes) == (str(file), 3, 11)
+    assert (each.source, each.files, each.bytes) == (str(file), 3, 11)
     discard(each)
     assert unpacked(workspace) == [] and len(manifest.changed()) == 3
     restore(manifest, workspace)

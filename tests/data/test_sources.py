@@ -37,6 +37,7 @@ def test_every_location_leads_back_to_its_source(
     for name in ("t.csv", "t.zip"):
         Path(name).touch()
     texts = (*SOURCES, "shapes:seed=7", "pictures", "fruit", "t.csv", "./t.zip")
+    texts += ("torchvision:mnist", "HF:me/set", "hf:me/set:revision=v1,config=a b")
     locations = [open_source(text, workspace).location for text in texts]
     monkeypatch.chdir("/")
     for location in locations:
@@ -82,8 +83,6 @@ def test_a_path_that_does_not_exist_is_told_with_what_is_near(pictures: Path, wo
 @pytest.mark.parametrize(
     "text",
     [
-        "hf:cifar10",
-        "torchvision:MNIST",
         "wds:shard-{0..9}.tar",
         "flowers.7z",
         "flowers.csv.GZ",

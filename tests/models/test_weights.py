@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import http.server
 import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from tests.hub import FakeHub, serving
 
 import vitscope
 from vitscope.config import DataConfig, ModelConfig, RunConfig, merge
@@ -64,41 +62,9 @@ def expected_sum(weights: Path) -> float:
 
 @pytest.fixture
 def hub(weights: Path) -> Iterator[str]:
-    """A loopback server that speaks as much of the hub's protocol as a download needs: HEAD and GET of resolve/main."""
-    content = weights.read_bytes()
-    etag = hashlib.sha256(content).hexdigest()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def answer(self, body: bool) -> None:
-            if self.path.split("?")[0] != f"/{REPOSITORY}/resolve/main/model.safetensors":
-                self.send_response(404)
-                self.send_header("X-Error-Code", "EntryNotFound")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            start = int(self.headers.get("Range", "bytes=0-").split("=")[1].split("-")[0])
-            self.send_response(206 if start else 200)
-            self.send_header("ETag", f'"{etag}"')
-            self.send_header("X-Repo-Commit", REVISION)
-            self.send_header("Accept-Ranges", "bytes")
-            self.send_header("Content-Length", str(len(content) - start))
-            self.end_headers()
-            if body:
-                self.wfile.write(content[start:])
-
-        def do_HEAD(self) -> None:
-            self.answer(body=False)
-
-        def do_GET(self) -> None:
-            self.answer(body=True)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
+    """A hub on the loopback that has the weights."""
+    with serving(FakeHub({REPOSITORY: {REVISION: {"model.safetensors": weights.read_bytes()}}})) as served:
+        yield served.url
 
 
 def load_in_a_process(cache: Path, name: str = NAME, **environment: str) -> str:

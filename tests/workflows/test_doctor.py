@@ -227,3 +227,6 @@ def test_a_missing_extra_names_its_command(workspace: Workspace, monkeypatch: py
     check = named(workspace, "onnx")
     assert check.status == "warning"
     assert check.fix == "pip install 'vitscope[onnx]'"
+    assert named(workspace, "hub").found == "datasets 9999"
+    monkeypatch.setattr(doctor, "installed_version", lambda name: None if name == "datasets" else "9999")
+    assert named(workspace, "hub").fix == "pip install 'vitscope[hub]'"

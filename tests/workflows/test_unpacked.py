@@ -154,7 +154,7 @@ def test_a_run_on_an_archive_goes_on_after_its_room_was_given_back(
     run = vitscope.train(packed, workspace=workspace, observers=[clear_while_it_trains], **options)
     assert [(len(each.removed), len(each.in_use)) for each in seen] == [(0, 1)]
     (removed,), in_use = unpacked.clear(workspace)
-    assert (removed.archive, removed.files, in_use) == (str(packed), 40, []) and unpacked.list_(workspace) == []
+    assert (removed.source, removed.files, in_use) == (str(packed), 40, []) and unpacked.list_(workspace) == []
     assert vitscope.evaluate(run, split="test").count == 8
     unpacked.clear(workspace)
     child = vitscope.resume(run.id, epochs=2, workspace=workspace)

@@ -25,8 +25,8 @@ AnySource = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="A folder with one folder a class, a table (CSV, TSV, Parquet), an archive (zip, tar), 'digits', 'shapes' "
-        "or an imported name.",
+        help="A folder with one folder a class, a table (CSV, TSV, Parquet), an archive (zip, tar), torchvision:NAME, "
+        "hf:OWNER/NAME, 'digits', 'shapes' or an imported name.",
         autocompletion=completion.sources,
     ),
 ]
@@ -117,28 +117,30 @@ def show(ctx: typer.Context, source: AnySource, as_json: AsJson = False) -> None
 @app.command("cache")
 def cache_(
     ctx: typer.Context,
-    clear: Annotated[bool, typer.Option("--clear", help="Remove them all; they are made anew when needed.")] = False,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Remove them all; they are made anew, or fetched again, when needed.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """The decoded training pictures and unpacked archives that the workspace keeps, and what they take on the disk."""
+    """The decoded training pictures, unpacked archives and fetched sets that the workspace keeps, and their sizes."""
     from vitscope.text import count, size, some
     from vitscope.workflows import picture_cache, unpacked
 
     workspace = open_workspace(ctx)
     if clear:
-        decoded, (archives, in_use) = picture_cache.clear(workspace), unpacked.clear(workspace)
+        decoded, (made, in_use) = picture_cache.clear(workspace), unpacked.clear(workspace)
         if in_use:
-            warn(f"Runs that are being trained read {some(each.archive for each in in_use)}: kept.")
+            warn(f"Runs that are being trained read {some(each.source for each in in_use)}: kept.")
     else:
-        decoded, archives = picture_cache.list_(workspace), unpacked.list_(workspace)
+        decoded, made = picture_cache.list_(workspace), unpacked.list_(workspace)
     found = [{"kind": "decoded", **each._asdict()} for each in decoded]
-    for folder, source, files, size_bytes, used_at in archives:
+    for kind, folder, source, files, size_bytes, used_at in made:
         about = {"folder": folder, "source": source, "side": None, "slots": files}
-        found.append({"kind": "unpacked", **about, "bytes": size_bytes, "used_at": used_at})
+        found.append({"kind": kind, **about, "bytes": size_bytes, "used_at": used_at})
     if as_json:
         print_json([{**each, "folder": str(each["folder"])} for each in found])
     elif not found:
-        say("No decoded pictures and no unpacked archives are kept.")
+        say("No decoded pictures, unpacked archives or fetched sets are kept.")
     elif clear:
         say(f"Removed {count(len(found), 'cache')}, {size(sum(each['bytes'] for each in found))}.")
     else:

@@ -18,8 +18,8 @@ def command(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="A folder of class folders, a table (CSV, TSV, Parquet), an archive (zip, tar), 'digits', 'shapes' or "
-            "the name of an imported data set.",
+            help="A folder of class folders, a table (CSV, TSV, Parquet), an archive (zip, tar), torchvision:NAME, "
+            "hf:OWNER/NAME, 'digits', 'shapes' or the name of an imported data set.",
             show_default=False,
             autocompletion=completion.sources,
         ),

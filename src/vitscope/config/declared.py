@@ -43,7 +43,9 @@ class DataConfig(Group):
     """Which pictures, and how they are split and prepared."""
 
     source: str | None = option(
-        None, "A folder of class folders, a table, an archive, `digits`, `shapes`, or the name of an imported dataset."
+        None,
+        "A folder of class folders, a table, an archive, `torchvision:NAME`, `hf:OWNER/NAME`, `digits`, `shapes`, or "
+        "the name of an imported dataset.",
     )
     val: str | None = option(None, "A source of its own for validation.", flag="--val")
     test: str | None = option(None, "A source of its own for the test split.", flag="--test")

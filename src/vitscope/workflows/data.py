@@ -58,8 +58,8 @@ def prepare(data: DataConfig, workspace: Workspace) -> ForTraining:
     """
     if data.source is None:
         raise RequestError(
-            "No data given. Name a folder with one folder a class, a table, an archive, 'digits', 'shapes', or an "
-            "imported data set."
+            "No data given. Name a folder with one folder a class, a table, an archive, 'torchvision:NAME', "
+            "'hf:OWNER/NAME', 'digits', 'shapes', or an imported data set."
         )
     place = workspace.cache_folder / INDEXES if workspace.root.is_dir() else None
     main, warnings = read(data.source, workspace, place)

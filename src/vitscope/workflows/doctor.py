@@ -50,7 +50,7 @@ def examine(workspace: Workspace) -> list[Check]:
     looks: list[tuple[str, Callable[[], Iterable[Check]]]] = [
         ("machine", lambda: _machine(probe())),
         ("workspace", lambda: _workspace(workspace)),
-        ("extras", lambda: (_font(), _onnx(), _lora(), _tensorboard(workspace))),
+        ("extras", lambda: (_font(), _onnx(), _lora(), _hub(), _tensorboard(workspace))),
     ]
     for group, look in looks:
         try:
@@ -289,6 +289,13 @@ def _lora() -> Check:
     return Check(
         "extras", "lora", "warning", "peft missing", "Needed for '--lora' alone.", "pip install 'vitscope[lora]'"
     )
+
+
+def _hub() -> Check:
+    if (version := installed_version("datasets")) is not None:
+        return Check("extras", "hub", "ok", f"datasets {version}")
+    meaning = "Needed for 'hf:OWNER/NAME' as a data set alone."
+    return Check("extras", "hub", "warning", "datasets missing", meaning, "pip install 'vitscope[hub]'")
 
 
 def _tensorboard(workspace: Workspace) -> Check:

@@ -10,7 +10,7 @@ from typing import get_args
 import torch
 
 from vitscope.data.manifest import Manifest
-from vitscope.data.sources.archive import restore
+from vitscope.data.sources import restore
 from vitscope.errors import RequestError, unknown
 from vitscope.exporting import proof
 from vitscope.exporting.formats import safetensors

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from vitscope import config
 from vitscope.config import ModelConfig, RunConfig
 from vitscope.data.manifest import Manifest
-from vitscope.data.sources.archive import restore
+from vitscope.data.sources import restore
 from vitscope.data.sources.kept import LARGE
 from vitscope.errors import RequestError
 from vitscope.machine import Choices, Machine, probe
@@ -136,8 +136,8 @@ def _new(requested: Mapping[str, Any], workspace: Workspace, *, may_time: bool) 
     c = with_recipe(requested)
     if c.data.source is None:
         raise RequestError(
-            "data.source: name the pictures to train on: a folder, a table, an archive, 'digits', 'shapes', or an "
-            "imported data set."
+            "data.source: name the pictures to train on: a folder, a table, an archive, 'torchvision:NAME', "
+            "'hf:OWNER/NAME', 'digits', 'shapes', or an imported data set."
         )
     if c.model.lora_rank:
         check_peft()
@@ -176,18 +176,18 @@ def _begun(requested: Mapping[str, Any], manifest_file: Path, workspace: Workspa
 
 
 def pictures_of(manifest_file: Path, workspace: Workspace) -> Manifest:
-    """The pictures of a run that began, those of an archive unpacked again if they are gone.
+    """The pictures of a run that began, those of an archive or a downloaded set made again if they are gone.
 
     Raises `RequestError` where none is there that the run, begun here or elsewhere, learns from.
     """
     manifest, run_id = Manifest.load(manifest_file), manifest_file.parent.name
-    restore(manifest, workspace)
+    failed = restore(manifest, workspace)
     training = manifest.of_split("train")
     if len(training) and len(absent := training.absent()) == training.looked_at:
         raise RequestError(
             f"Run {run_id}: none of the {len(training):,} pictures that it learns from is where it was when the run "
             f"began ({some(absent)}). Bring them back to that place, or make a link there, and resume; 'vitscope "
-            "predict', and 'vitscope evaluate' with --data, work without them."
+            "predict', and 'vitscope evaluate' with --data, work without them." + "".join(f" {why}" for why in failed)
         )
     return manifest
 

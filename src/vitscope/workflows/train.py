@@ -42,7 +42,8 @@ def train(
 
     Args:
         source: a folder of class folders, a table (CSV, TSV, Parquet) with columns path and label, an archive (zip,
-            tar) of either, `digits`, `shapes`, or the name of an imported data set.
+            tar) of either, `torchvision:NAME`, `hf:OWNER/NAME`, `digits`, `shapes`, or the name of an imported data
+            set.
         config_file: a YAML run description; `options` win over it, `assignments` over both.
         workspace: where runs and data sets are kept; by default $VITSCOPE_WORKSPACE or ./vitscope-workspace.
         observers: callables that are given each `vitscope.events` value while it trains.

@@ -1,12 +1,12 @@
-"""What archives took on the disk of a workspace: seen, and given back where no run is reading it."""
+"""What archives and fetched sets took on the disk of a workspace: seen, and given back where no run reads it."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from vitscope.data.manifest import Manifest
-from vitscope.data.sources import archive
-from vitscope.data.sources.archive import Unpacked
+from vitscope.data.sources import places
+from vitscope.data.sources.made import Made, discard, is_used_by, made_in
 from vitscope.storage import runs
 from vitscope.storage.workspace import Workspace
 from vitscope.workflows.load import MANIFEST
@@ -15,23 +15,23 @@ from vitscope.workflows.load import MANIFEST
 class Cleared(NamedTuple):
     """What was removed, and what a run that is being trained holds."""
 
-    removed: list[Unpacked]
-    in_use: list[Unpacked]
+    removed: list[Made]
+    in_use: list[Made]
 
 
-def list_(workspace: Workspace) -> list[Unpacked]:
-    """What archives took, the one used last first."""
-    return archive.unpacked(workspace)
+def list_(workspace: Workspace) -> list[Made]:
+    """What the workspace made of archives and downloaded sets, the one used last first."""
+    return sorted((each for place in places(workspace) for each in made_in(place)), key=lambda each: -each.used_at)
 
 
 def clear(workspace: Workspace) -> Cleared:
-    """Remove what no run at work reads; an archive is unpacked again when it is next wanted, by a resume too."""
+    """Remove what no run at work reads; it is made again when it is next wanted, by a resume too."""
     found = list_(workspace)
     read = _read_now(workspace) if found else []
-    in_use = [each for each in found if any(archive.is_used_by(each, manifest) for manifest in read)]
+    in_use = [each for each in found if any(is_used_by(each, manifest) for manifest in read)]
     removed = [each for each in found if each not in in_use]
     for each in removed:
-        archive.discard(each)
+        discard(each)
     return Cleared(removed, in_use)
 
 

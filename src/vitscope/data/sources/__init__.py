@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitscope.data.manifest import Manifest
-from vitscope.data.sources import archive, table
+from vitscope.data.sources import archive, hub, table, torchvision
 from vitscope.data.sources.archive import ArchiveSource
 from vitscope.data.sources.digits import DigitsSource
 from vitscope.data.sources.folder import FolderSource
+from vitscope.data.sources.hub import HubSource
 from vitscope.data.sources.imported import ImportedSource
+from vitscope.data.sources.made import Place
 from vitscope.data.sources.scan import Scan, Source
 from vitscope.data.sources.shapes import ShapesSource
 from vitscope.data.sources.table import TableSource
+from vitscope.data.sources.torchvision import TorchvisionSource
 from vitscope.errors import RequestError, closest
 from vitscope.text import shown
 
@@ -22,25 +25,30 @@ if TYPE_CHECKING:
     from vitscope.storage.datasets import DatasetRow
     from vitscope.storage.workspace import Workspace
 
-__all__ = ["SOURCES", "ImportedSource", "Scan", "Source", "imported", "open_source"]
+__all__ = ["SOURCES", "ImportedSource", "Scan", "Source", "imported", "open_source", "places", "restore"]
 
 SOURCES: dict[str, Callable[[Workspace], Source]] = {"digits": DigitsSource, "shapes": ShapesSource}
-_WITH_OPTIONS: dict[str, Callable[[Workspace, str], Source]] = {"shapes": ShapesSource.of}  # `shapes:count=3000`
+_PREFIXES: dict[str, Callable[[Workspace, str], Source]] = {  # what stands before a colon
+    "shapes": ShapesSource.of,
+    torchvision.PREFIX: TorchvisionSource.of,
+    hub.PREFIX: HubSource.of,
+}
+_MADE = {archive: "unpacked", torchvision: "fetched", hub: "fetched"}
 
-_PLANNED_PREFIXES = {"hf": "data sets of the Hugging Face hub", "torchvision": "torchvision's sets", "wds": "shards"}
+_PLANNED_PREFIXES = {"wds": "shards"}
 _PLANNED_FILES = {
     "archives of this kind": (".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"),
     "tables of this kind": (".arrow", ".feather", ".json", ".jsonl", ".xls", ".xlsx", ".ods"),
 }
 _SUPPORTED = (
     "Supported are a folder with one folder a class, a table of paths and labels "
-    f"({', '.join(table.ENDINGS)}), an archive of either ({', '.join(archive.ENDINGS)}), 'digits', 'shapes' and the "
-    "names of imported data sets."
+    f"({', '.join(table.ENDINGS)}), an archive of either ({', '.join(archive.ENDINGS)}), 'torchvision:NAME', "
+    "'hf:OWNER/NAME', 'digits', 'shapes' and the names of imported data sets."
 )
 
 
 def open_source(text: str, workspace: Workspace) -> Source:
-    """The source that `text` means: a builtin name (and its options), an imported data set, a folder, table or archive.
+    """The source that `text` means: a builtin name or a prefix with what follows it, an imported data set, a path.
 
     A name wins over a folder of the same name (write `./digits` for the folder). Raises `RequestError` with the closest
     match.
@@ -73,12 +81,22 @@ def imported(workspace: Workspace) -> dict[str, DatasetRow]:
     return {row.name: row for row in datasets.list(database)}
 
 
+def places(workspace: Workspace) -> list[Place]:
+    """Where the workspace keeps what it makes of archives and downloaded sets."""
+    return [Place(each.place_in(workspace), kind) for each, kind in _MADE.items()]
+
+
+def restore(manifest: Manifest, workspace: Workspace) -> list[str]:
+    """Make again what a manifest needs of these and was discarded, where it can be had; else why it cannot."""
+    return [str(error) for each in _MADE for error in each.restore(manifest, workspace)]
+
+
 def _builtin(text: str, workspace: Workspace) -> Source | None:
-    """The source with a name of its own that `text` means, its options after a colon. Raises `RequestError`."""
+    """The source with a name of its own that `text` means, or one by its prefix. Raises `RequestError`."""
     if text in SOURCES:
         return SOURCES[text](workspace)
-    name, colon, options = text.partition(":")
-    return _WITH_OPTIONS[name](workspace, options) if colon and name in _WITH_OPTIONS else None
+    name, colon, rest = text.partition(":")
+    return _PREFIXES[name.lower()](workspace, rest) if colon and name.lower() in _PREFIXES else None
 
 
 def _original(row: DatasetRow, workspace: Workspace) -> Source:

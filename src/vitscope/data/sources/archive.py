@@ -9,120 +9,84 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from vitscope.data.manifest import Manifest, compute
+from vitscope.data.manifest import Manifest
 from vitscope.data.sources import table
 from vitscope.data.sources.columns import NEEDED, has_needed
 from vitscope.data.sources.folder import FolderSource
 from vitscope.data.sources.grid import header_of
+from vitscope.data.sources.made import FORMAT, MadeSource, Opened, gone, made_again, make, told
 from vitscope.data.sources.names import EXTENSIONS, extension, is_ignored
-from vitscope.data.sources.scan import Scan
 from vitscope.data.sources.table import TableSource
 from vitscope.data.sources.unpack import unpack
 from vitscope.errors import RequestError
-from vitscope.storage.artifacts import files_below, new_folder, write_json
+from vitscope.storage.artifacts import write_json
 from vitscope.text import shown, some
 
 if TYPE_CHECKING:
     from vitscope.storage.workspace import Workspace
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-FORMAT = 1
-FILES, ABOUT = "files", "about.json"
+FILES = "files"
 KEY_CHARACTERS = 32
 SETTLED_NS = 3_000_000_000  # a file changed so shortly before it was read could change again and keep its time
 
 
 @dataclass(frozen=True)
-class ArchiveSource:
+class ArchiveSource(MadeSource):
     """What `file` holds, named after it without its ending."""
 
-    workspace: Workspace
     file: Path  # absolute, the links of its folder resolved
-    name: str
 
     @classmethod
     def at(cls, path: str | Path, workspace: Workspace) -> ArchiveSource:
         """The source at `path`."""
         written = Path(os.path.normpath(Path(path).expanduser().absolute()))
-        ending = max((e for e in ENDINGS if written.name.lower().endswith(e)), key=len, default="")
-        name = written.name[: len(written.name) - len(ending)]
-        return cls(workspace, written.parent.resolve() / written.name, name or "images")
+        return cls(workspace, written.parent.resolve() / written.name)
+
+    @property
+    def name(self) -> str:
+        ending = max((e for e in ENDINGS if self.file.name.lower().endswith(e)), key=len, default="")
+        return self.file.name[: len(self.file.name) - len(ending)] or "images"
 
     @property
     def location(self) -> str:
         return str(self.file)
 
-    def scan(self) -> Scan:
-        opened = self.opened()
-        try:
-            records, classes, notices = opened.source.scan()
-        except RequestError as error:
-            raise self.about(error, opened) from None
-        return Scan(records, classes, [*opened.notices, *notices])
+    @property
+    def place(self) -> Path:
+        return place_in(self.workspace)
 
     def opened(self) -> Opened:
         """The folder or the table in it, unpacked now if it is not yet. Raises `RequestError`."""
         folder = self.folder()
-        try:
-            told = json.loads((folder / ABOUT).read_text(encoding="utf-8"))["notices"]
-        except (OSError, ValueError, KeyError):
-            told = []
         inside, notices = _inside(folder / FILES, self.name)
-        return Opened(inside, [f"{shown(self.file.name)}: {text}" for text in [*told, *notices]])
+        return Opened(inside, [f"{shown(self.file.name)}: {text}" for text in [*told(folder), *notices]])
 
     def about(self, error: RequestError, opened: Opened) -> RequestError:
-        """An error about what is in it, as one that names the archive."""
         return RequestError(" ".join([f"{shown(self.file)}, unpacked: {error}", *opened.notices]))
 
     def folder(self) -> Path:
         """Where this content of it lies unpacked. Raises `RequestError` as `unpack` does, and where it cannot be."""
         try:
-            place = archives_folder(self.workspace)
-            key, stamp = self._key(place)
-            if not (place / key / ABOUT).is_file():
-                self._unpack(place / key, stamp)
-            with suppress(OSError):
-                os.utime(place / key / ABOUT)  # used now
+            key, stamp = self._key(self.place)
+            make(self.place / key, self.location, lambda new: self._unpack(new, stamp))
         except OSError as error:
             raise RequestError(f"{shown(self.file)}: could not be unpacked ({error.strerror or error}).") from None
-        return place / key
+        return self.place / key
 
-    def moved(self, manifest: Manifest) -> Manifest:
-        """A manifest of an earlier content of it, with the paths that the same members have now."""
-        place = f"{archives_folder(self.workspace)}{os.sep}"
-        rest = compute.utf8_slice_codeunits(manifest.table["path"], len(place) + KEY_CHARACTERS)
-        now = compute.binary_join_element_wise(f"{place}{self.folder().name}", rest, "")
-        return manifest.with_column("path", compute.if_else(_is_below(manifest, place), now, manifest.table["path"]))
-
-    def _unpack(self, folder: Path, stamp: list[int]) -> None:
-        from filelock import FileLock
-
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(f".{folder.name}.lock")):  # a second process waits for the first
-            if (folder / ABOUT).is_file():
-                return
-            for left_over in folder.parent.glob(f".{folder.name}.*.tmp"):  # of a process that was killed
-                shutil.rmtree(left_over, ignore_errors=True)
-            with new_folder(folder, durable=False) as new:
-                (new / FILES).mkdir()
-                notices = unpack(self.file, new / FILES)
-                sizes = files_below(new / FILES).values()
-                described = {"format": FORMAT, "archive": str(self.file), "notices": notices}
-                write_json(new / ABOUT, {**described, "files": len(sizes), "bytes": sum(sizes)})
-                if hasattr(os, "sync"):
-                    os.sync()  # once for all of them, before they count as whole
-                if _stamp(self.file) != stamp:
-                    raise RequestError(f"{shown(self.file)}: changed while it was read. Try again when it is finished.")
+    def _unpack(self, new: Path, stamp: list[int]) -> list[str]:
+        (new / FILES).mkdir()
+        notices = unpack(self.file, new / FILES)
+        if _stamp(self.file) != stamp:
+            raise RequestError(f"{shown(self.file)}: changed while it was read. Try again when it is finished.")
+        return notices
 
     def _key(self, place: Path) -> tuple[str, list[int]]:
         """The hash of its content, as remembered or found out now; and the state of the file that it belongs to."""
@@ -142,14 +106,7 @@ class ArchiveSource:
         return digest, stamp
 
 
-class Opened(NamedTuple):
-    """What an archive holds, and what a person should be told about it."""
-
-    source: FolderSource | TableSource
-    notices: list[str]
-
-
-def archives_folder(workspace: Workspace) -> Path:
+def place_in(workspace: Workspace) -> Path:
     """Where a workspace keeps what archives held."""
     return workspace.cache_folder.resolve() / "archives"
 
@@ -161,10 +118,6 @@ def _stamp(file: Path) -> list[int]:
 
 def _hash(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=KEY_CHARACTERS // 2).hexdigest()
-
-
-def _is_below(manifest: Manifest, place: str) -> pa.ChunkedArray:
-    return compute.starts_with(manifest.table["path"], place)
 
 
 # ---------------------------------------------------------------------------------------------- folder or table
@@ -199,49 +152,12 @@ def _is_of_pictures(file: Path) -> bool:
 # ---------------------------------------------------------------------------------------------- on disk
 
 
-class Unpacked(NamedTuple):
-    """What an archive held, on disk; `used_at` in seconds since 1970."""
-
-    folder: Path
-    archive: str
-    files: int
-    bytes: int
-    used_at: float
-
-
-def unpacked(workspace: Workspace) -> list[Unpacked]:
-    """What archives take in a workspace, the one used last first."""
-    found = []
-    for about in archives_folder(workspace).glob(f"[!.]*/{ABOUT}"):
-        with suppress(OSError, ValueError, KeyError):
-            told = json.loads(about.read_text(encoding="utf-8"))
-            found.append(Unpacked(about.parent, told["archive"], told["files"], told["bytes"], about.stat().st_mtime))
-    return sorted(found, key=lambda each: -each.used_at)
-
-
-def discard(each: Unpacked) -> None:
-    """Remove what an archive held: it is unpacked again when it is next read."""
-    doomed = each.folder.with_name(f".{each.folder.name}.{os.getpid()}.removed")
-    with suppress(FileNotFoundError):
-        each.folder.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
-
-
-def is_used_by(each: Unpacked, manifest: Manifest) -> bool:
-    """Whether samples of a manifest lie there."""
-    return bool(compute.any(_is_below(manifest, f"{each.folder}{os.sep}")).as_py())
-
-
-def restore(manifest: Manifest, workspace: Workspace) -> None:
-    """Unpack again what a manifest needs and was discarded, where the archives are as they were."""
-    place = f"{archives_folder(workspace)}{os.sep}"
-    paths = manifest.table["path"].filter(_is_below(manifest, place))
-    keys = compute.utf8_slice_codeunits(paths, len(place), len(place) + KEY_CHARACTERS).unique().to_pylist()
-    gone = {key for key in keys if not (Path(place) / key).is_dir()}
-    for file, key in _remembered(Path(place)) if gone else ():
-        if key in gone:
-            with suppress(RequestError):  # what is missing is told by whoever reads the pictures
-                ArchiveSource.at(file, workspace).folder()
+def restore(manifest: Manifest, workspace: Workspace) -> list[RequestError]:
+    """Unpack again what a manifest needs and was discarded, where the archives are as they were; else why not."""
+    place = place_in(workspace)
+    needed = gone(manifest, place)
+    files = [file for file, key in _remembered(place) if key in needed] if needed else []
+    return made_again(ArchiveSource.at(file, workspace) for file in files)
 
 
 def _remembered(place: Path) -> Iterator[tuple[str, str]]:

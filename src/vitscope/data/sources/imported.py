@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vitscope.data.manifest import Manifest
-from vitscope.data.sources.archive import ArchiveSource
 from vitscope.data.sources.kept import Indexed, index
+from vitscope.data.sources.made import MadeSource
 from vitscope.data.sources.scan import Scan, Source
 from vitscope.data.sources.table import TableSource
 from vitscope.errors import RequestError
@@ -41,11 +41,11 @@ class ImportedSource:
         who = f"Imported data set '{self.name}':"
         try:
             seen = index(self.original, place)
-            own = self.original.moved(self.manifest) if isinstance(self.original, ArchiveSource) else self.manifest
+            own = self.original.moved(self.manifest) if isinstance(self.original, MadeSource) else self.manifest
         except RequestError as error:
             raise RequestError(f"{who} {error} Bring it back, or import again: {shown(again)}") from None
         state = ("path", "size_bytes", "mtime_ns")
-        restated = _restated(own, seen.manifest) if isinstance(self.original, (ArchiveSource, TableSource)) else []
+        restated = _restated(own, seen.manifest) if isinstance(self.original, (MadeSource, TableSource)) else []
         if not restated and _agree(own, seen.manifest, *state):
             return Indexed(replace(own, kept=seen.manifest.kept), [])
         columns = (seen.manifest.table[name].to_pylist() for name in state)

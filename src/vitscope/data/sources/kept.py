@@ -16,8 +16,8 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from vitscope.data.manifest import Manifest, sample_id, texts_beside
-from vitscope.data.sources.archive import ArchiveSource
 from vitscope.data.sources.folder import FolderSource
+from vitscope.data.sources.made import MadeSource
 from vitscope.data.sources.scan import Source
 from vitscope.data.sources.table import TableSource
 from vitscope.data.sources.walk import Folder
@@ -40,7 +40,7 @@ def index(source: Source, place: Path | None) -> Indexed:
 
     Raises `RequestError` as the source's `scan` does.
     """
-    if isinstance(source, ArchiveSource):
+    if isinstance(source, MadeSource):
         opened = source.opened()
         try:
             manifest, notices = index(opened.source, place)

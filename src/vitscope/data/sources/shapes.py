@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from vitscope.data.sources.folder import FolderSource
+from vitscope.data.sources.options import parsed
 from vitscope.data.sources.scan import Scan
-from vitscope.errors import RequestError, unknown
+from vitscope.errors import RequestError
 from vitscope.text import shown
 
 if TYPE_CHECKING:
@@ -103,14 +104,7 @@ def mask_of(path: Path) -> Path | None:
 
 def _parse(options: str) -> dict[str, int]:
     text, found = f"{NAME}:{options}", {}
-    for part in options.split(","):
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals:
-            raise RequestError(f"{shown(text)}: expected such as {NAME}:count=3000,size=96,seed=1.")
-        if name not in BOUNDS:
-            raise RequestError(f"{shown(text)}: {unknown('option', shown(name), BOUNDS)}")
-        if name in found:
-            raise RequestError(f"{shown(text)}: '{name}' is given twice.")
+    for name, value in parsed(NAME, options, BOUNDS, f"{NAME}:count=3000,size=96,seed=1").items():
         least, most, what = BOUNDS[name]
         if not re.fullmatch(r"[0-9]{1,12}", value) or not least <= int(value) <= most:
             raise RequestError(

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from vitscope.data.sources.made import MADE_NS
 from vitscope.data.sources.members import (
     Contents,
     Member,
@@ -32,7 +33,6 @@ from vitscope.data.sources.members import (
 from vitscope.errors import RequestError
 from vitscope.text import brief, count, shown, size, some
 
-UNPACKED_NS = 946_684_800 * 10**9  # time of every file, to which its sum is added: a changed file shows by its time
 CHUNK_BYTES = 1 << 20
 LONGEST_READ = 1 << 24  # of a tar's headers: what claims to be longer would fill the memory
 LONGEST_TARGET = 4_096  # bytes of a link's target
@@ -81,7 +81,7 @@ def _write(stream: IO[bytes], target: Path, member: Member, room: int) -> int:
             written += len(chunk)
     if written <= room and written != member.size_bytes:
         raise EOFError(f"{written:,} of {member.size_bytes:,} bytes")
-    os.utime(target, ns=(UNPACKED_NS + total, UNPACKED_NS + total))
+    os.utime(target, ns=(MADE_NS + total, MADE_NS + total))
     return written
 
 
