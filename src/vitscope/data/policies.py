@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional as F
+from torchvision.transforms.v2 import functional
+
+F: Any = functional  # takes Pillow's pictures too, which its types do not say
 
 View = Image.Image
 Policy = Callable[[View, np.random.Generator], View]
