@@ -71,7 +71,10 @@ class Estimator:
         """At a time, so that the footprint fits; 0 when not even one does."""
         room = size_bytes - self.footprint(1, is_checkpointed).total
         each = ALLOWANCE * (self.activation_bytes(2, is_checkpointed) - self.activation_bytes(1, is_checkpointed))
-        return 1 + int(room / each) if room >= 0 else 0
+        if room < 0:
+            return 0
+        images = 1 + int(room / each)
+        return images + (self.footprint(images + 1, is_checkpointed).total <= size_bytes)  # where rounding took one
 
     def most_evaluated(self, size_bytes: int) -> int:
         """Pictures at a time that can be evaluated beside what training holds."""
