@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 import zlib
@@ -86,6 +87,13 @@ def test_fault_07_decompression_bomb_is_refused_by_its_header() -> None:
         decode(png(50_000, 50_000, 8, 2, b""))
     with pytest.raises(BadImage, match="bomb"):
         decode(png(13_400, 13_400, 8, 2, b""))  # just above the limit
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_pipe_is_told_and_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(BadImage, match="a pipe or a device"):
+        decode(tmp_path / "pipe.jpg")
 
 
 @pytest.mark.parametrize(

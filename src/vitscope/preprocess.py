@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 import warnings
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -54,8 +55,11 @@ def decode(image: ImageLike, at_least: int | None = None) -> np.ndarray:
             return _to_rgb(image)
         if isinstance(image, bytes):
             return _decode_stream(BytesIO(image), len(image), at_least)
-        with Path(image).open("rb") as stream:
-            return _decode_stream(stream, os.fstat(stream.fileno()).st_size, at_least)
+        with open(image, "rb", opener=_without_waiting) as stream:
+            state = os.fstat(stream.fileno())
+            if not stat.S_ISREG(state.st_mode):
+                raise BadImage("a pipe or a device, not a file")
+            return _decode_stream(stream, state.st_size, at_least)
     except BadImage:
         raise
     except FileNotFoundError:
@@ -68,6 +72,11 @@ def decode(image: ImageLike, at_least: int | None = None) -> np.ndarray:
         if isinstance(error, OSError) and error.errno is not None:
             raise BadImage(f"not readable ({error.strerror})") from None
         raise BadImage(f"a damaged image ({str(error) or type(error).__name__})") from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe too, though nobody writes into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _decode_stream(stream: Any, size_bytes: int, at_least: int | None) -> np.ndarray:
