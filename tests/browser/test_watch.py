@@ -75,7 +75,7 @@ def test_a_run_is_watched_start_to_end(tab: Tab, running: list[Dashboard | Proce
     first = wait_for_more(page, 0)
     label = loss.get_attribute("aria-label")
     second = wait_for_more(page, first + 5)
-    assert loss.get_attribute("aria-label") != label
+    expect(loss).not_to_have_attribute("aria-label", label or "", timeout=30_000)
     run_id = page.url.split("/runs/")[1].split("/")[0]
     assert runs.get_run(Workspace(place).database, run_id).status == "running"
 
