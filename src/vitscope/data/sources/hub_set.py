@@ -13,6 +13,7 @@ from vitscope.data.sources.folder import SPLIT_NAMES
 from vitscope.data.sources.hub_columns import chosen
 from vitscope.data.sources.hub_writer import HubWriter
 from vitscope.data.sources.listed import write_list
+from vitscope.data.sources.made import reason_of
 from vitscope.errors import RequestError
 from vitscope.text import count, shown, some
 
@@ -151,9 +152,9 @@ def _telling(source: HubSource) -> Iterator[None]:
         if _is_of_the_network(error):
             raise not_had(source, _unreachable(error)) from None
         raise RequestError(
-            f"{source.location}: the library datasets cannot read it ({_why(error.__cause__ or error)}). Of several "
-            "configurations one is chosen by config=NAME behind a colon. Sets that need code of their own are not "
-            "supported: it is never run."
+            f"{source.location}: the library datasets cannot read it ({reason_of(error.__cause__ or error)}). Of "
+            "several configurations one is chosen by config=NAME behind a colon. Sets that need code of their own are "
+            "not supported: it is never run."
         ) from None
 
 
@@ -177,8 +178,4 @@ def _is_refusal(error: Any) -> bool:
 
 
 def _unreachable(error: Exception) -> str:
-    return f"the hub could not be reached ({_why(error)})"
-
-
-def _why(error: BaseException) -> str:
-    return shown(" ".join(str(error).split())[:300] or type(error).__name__)
+    return f"the hub could not be reached ({reason_of(error)})"

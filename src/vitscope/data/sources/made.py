@@ -23,6 +23,7 @@ from vitscope.data.manifest import Manifest, compute
 from vitscope.data.sources.scan import Scan, Source
 from vitscope.errors import RequestError
 from vitscope.storage.artifacts import files_below, new_folder, write_json
+from vitscope.text import brief
 
 if TYPE_CHECKING:
     from vitscope.storage.workspace import Workspace
@@ -114,6 +115,11 @@ def make(folder: Path, source: str, fill: Callable[[Path], Sequence[str]]) -> No
 
 def is_whole(folder: Path) -> bool:
     return (folder / ABOUT).is_file()
+
+
+def reason_of(error: BaseException) -> str:
+    """What a library's error says, on one line and no longer than a person reads."""
+    return brief(" ".join(str(error).split()) or type(error).__name__)
 
 
 def told(folder: Path) -> list[str]:

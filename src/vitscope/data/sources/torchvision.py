@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitscope.data.sources.listed import Listed, ListedSource, write_list
-from vitscope.data.sources.made import MadeSource, Opened, gone, made_again, make, told
+from vitscope.data.sources.made import MadeSource, Opened, gone, made_again, make, reason_of, told
 from vitscope.data.sources.torchvision_sets import SETS, class_names, opened
 from vitscope.errors import RequestError, unknown
 from vitscope.text import shown
@@ -64,7 +64,9 @@ class TorchvisionSource(MadeSource):
         try:
             make(folder, self.location, self._fill)
         except OSError as error:
-            raise RequestError(f"{self.location}: could not be written to {shown(folder)} ({_why(error)}).") from None
+            raise RequestError(
+                f"{self.location}: could not be written to {shown(folder)} ({reason_of(error)})."
+            ) from None
         return folder
 
     def opened(self) -> Opened:
@@ -115,9 +117,9 @@ class TorchvisionSource(MadeSource):
                 raise
             raise RequestError(
                 f"{self.location}: torchvision could not download it, or what was brought is not whole "
-                f"({_why(error)}). To bring it by hand, run where there is a network: {self._by_hand()} and put what "
-                f"is then in its folder {self.set} into {shown(by_hand)}. Or copy {shown(self.place / self.set)} from "
-                "a workspace that has it."
+                f"({reason_of(error)}). To bring it by hand, run where there is a network: {self._by_hand()} and put "
+                f"what is then in its folder {self.set} into {shown(by_hand)}. Or copy {shown(self.place / self.set)} "
+                "from a workspace that has it."
             ) from None
 
     def _by_hand(self) -> str:
@@ -179,7 +181,3 @@ def _members_stay_inside() -> Iterator[None]:
         yield
     finally:
         tarfile.TarFile.extraction_filter = before  # type: ignore[assignment]
-
-
-def _why(error: Exception) -> str:
-    return shown(" ".join(str(error).split())[:300] or type(error).__name__)
